@@ -1,0 +1,71 @@
+"""The user's mistakes, each worded as one sentence. Imports nothing heavy: it is used before torch is there."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+
+class UserError(Exception):
+    """Something the user can mend: a file, the data, the device. Shown as its one sentence; exit status 1."""
+
+    status = 1
+
+
+class TypedError(UserError):
+    """What was typed is wrong: a key, an option, a value, a folder. Exit status 2."""
+
+    status = 2
+
+
+def nearest(word: str, words: Iterable[str], most: int = 3) -> list[str]:
+    """The words most like `word`, best first; for a dotted key the ones with the same last part come first."""
+    words = list(dict.fromkeys(words))
+    same_end = [w for w in words if w != word and w.rpartition(".")[2] == word.rpartition(".")[2]]
+    lowered = {w.lower(): w for w in words}
+    close = [lowered[w] for w in difflib.get_close_matches(word.lower(), lowered, most, 0.6)]
+    return list(dict.fromkeys(sorted(same_end, key=lambda w: -_likeness(w, word)) + close))[:most]
+
+
+def _likeness(a: str, b: str) -> float:
+    return difflib.SequenceMatcher(None, a, b).ratio()
+
+
+def suggestion(word: str, words: Iterable[str], most_listed: int = 12) -> str:
+    """`; did you mean X?`, or the list where nothing is near and the list is short."""
+    words = sorted(words)
+    if near := nearest(word, words):
+        return f"; did you mean {' or '.join(near)}?"
+    return f"; there are {', '.join(words)}" if 0 < len(words) <= most_listed else ""
+
+
+def at_least(low: float, value: Any, key: str) -> Any:
+    """`value`, if it is a number >= low."""
+    if not _is_number(value) or not value >= low:
+        raise TypedError(f"{key} must be at least {low}, not {value}")
+    return value
+
+
+def within(low: float, high: float, value: Any, key: str) -> Any:
+    """`value`, if it is a number in [low, high]."""
+    if not _is_number(value) or not low <= value <= high:
+        raise TypedError(f"{key} must lie between {low} and {high}, not {value}")
+    return value
+
+
+def one_of(options: Iterable[str], value: Any, key: str) -> Any:
+    """`value`, if it is one of the options."""
+    options = list(options)
+    if value not in options:
+        raise TypedError(f"{key}={value} is not one of {', '.join(options)}{_did_you_mean(value, options)}")
+    return value
+
+
+def _did_you_mean(value: Any, options: list[str]) -> str:
+    near = nearest(str(value), options, 1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,0 +1,96 @@
+"""Batches sliced from tensors that are already in memory.
+
+Why not a DataLoader: it collates sample by sample, restarts an interrupted epoch from its first batch, and under several processes
+repeats samples to fill the last batch (docs/core.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ml2020.core.draws import Draws
+from ml2020.core.errors import TypedError, UserError
+
+Transform = Callable[..., tuple[Tensor, ...]]
+
+
+class TensorLoader:
+    """Iterate over batches of tensors that share their first dimension.
+
+    One global order is drawn from (seed, epoch). Process `rank` of `world` takes every world-th sample of each global batch, so each
+    sample is seen once an epoch, and any number of processes takes the same steps. `transform(draws, *tensors)` turns a batch into
+    another; `draws` gives each sample random numbers of its own. The state is (epoch, batch): a loader that is given the state of
+    another goes on with the batch that follows.
+    """
+
+    def __init__(
+        self,
+        tensors: Sequence[Tensor],
+        batch_size: int,
+        *,
+        shuffle: bool = False,
+        seed: int = 0,
+        transform: Transform | None = None,
+        drop_last: bool = False,
+    ) -> None:
+        if not tensors or any(len(t) != len(tensors[0]) for t in tensors):
+            raise ValueError(f"tensors of different lengths: {[len(t) for t in tensors]}")
+        if batch_size < 1:
+            raise TypedError(f"data.batch_size must be at least 1, not {batch_size}")
+        if len(tensors[0]) < (batch_size if drop_last else 1):
+            raise UserError(f"{len(tensors[0])} samples do not fill one batch of {batch_size}; set a smaller data.batch_size")
+        self.tensors = list(tensors)
+        self.batch_size, self.shuffle, self.seed = batch_size, shuffle, seed
+        self.transform, self.drop_last = transform, drop_last
+        self.rank, self.world = 0, 1
+        self.epoch, self.batch = 0, 0
+
+    @property
+    def samples(self) -> int:
+        """Samples of one epoch, over all processes."""
+        return len(self) * self.batch_size if self.drop_last else len(self.tensors[0])
+
+    def __len__(self) -> int:
+        full, rest = divmod(len(self.tensors[0]), self.batch_size)
+        return full + (rest > 0 and not self.drop_last)
+
+    def to(self, device: torch.device | str) -> TensorLoader:
+        """Move the tensors to a device, once, instead of every batch."""
+        self.tensors = [t.to(device) for t in self.tensors]
+        return self
+
+    def shard(self, rank: int, world: int) -> TensorLoader:
+        """Give only the share of process `rank` of `world`."""
+        self.rank, self.world = rank, world
+        return self
+
+    def state_dict(self) -> dict[str, int]:
+        return {"epoch": self.epoch, "batch": self.batch}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self.epoch, self.batch = state["epoch"], state["batch"]
+
+    def order(self, epoch: int) -> Tensor:
+        """The order of the samples in an epoch, (n,) int64; the same in every process."""
+        count = len(self.tensors[0])
+        if not self.shuffle:
+            return torch.arange(count)
+        return torch.randperm(count, generator=torch.Generator().manual_seed(self.seed * 1_000_003 + epoch))
+
+    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
+        order = self.order(self.epoch).to(self.tensors[0].device)
+        epoch = self.epoch
+        for batch in range(self.batch, len(self)):
+            # Moved on before the yield: after the last batch nobody comes back into this generator.
+            self.epoch, self.batch = (epoch, batch + 1) if batch + 1 < len(self) else (epoch + 1, 0)
+            index = order[batch * self.batch_size : (batch + 1) * self.batch_size][self.rank :: self.world]
+            yield self.take(index, epoch)
+
+    def take(self, index: Tensor, epoch: int = 0) -> tuple[Any, ...]:
+        """The samples at `index` (n,), transformed as in the given epoch."""
+        rows = tuple(t[index] for t in self.tensors)
+        return rows if self.transform is None else self.transform(Draws(self.seed, epoch, index), *rows)

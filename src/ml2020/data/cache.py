@@ -1,0 +1,60 @@
+"""Arrays that take long to make are made once and kept: decoded pictures, rendered drawings."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+def folder(cache_dir: str | None) -> Path:
+    """The cache: `cache_dir`, or `ml2020` in the user's cache folder."""
+    if cache_dir:
+        return Path(cache_dir).expanduser()
+    home = Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache")
+    return Path(os.environ.get("XDG_CACHE_HOME") or home) / "ml2020"
+
+
+def fingerprint(key: dict[str, Any]) -> str:
+    """Sixteen hex digits that change with anything in `key` (plain data)."""
+    return hashlib.sha256(json.dumps(key, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def cached(cache_dir: str | None, name: str, key: dict[str, Any], make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """The arrays that `make()` returns, from disk where they were made before under the same `key`.
+
+    Two processes at once make them once: the second waits for the first. What is half written never counts.
+    """
+    place = folder(cache_dir) / f"{name}-{fingerprint(key)}"
+    with _locked(place.with_suffix(".lock")):
+        if not place.exists():
+            arrays = make()
+            _write(place, key, arrays)
+        return {file.stem: np.load(file, allow_pickle=False) for file in sorted(place.glob("*.npy"))}
+
+
+def _write(place: Path, key: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+    half = place.with_suffix(".half")
+    shutil.rmtree(half, ignore_errors=True)
+    half.mkdir(parents=True)
+    for name, array in arrays.items():
+        np.save(half / f"{name}.npy", array, allow_pickle=False)
+    (half / "key.json").write_text(json.dumps(key, indent=1, sort_keys=True, default=str))
+    half.rename(place)
+
+
+@contextlib.contextmanager
+def _locked(file: Path) -> Iterator[None]:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)  # the system lets go of it when the process ends, however it ends
+        yield

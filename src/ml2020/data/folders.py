@@ -1,0 +1,154 @@
+"""Folders and zip files of pictures: listed, checked, decoded once into uint8 arrays.
+
+The layouts that are read: `training/3_17.jpg` (class, underscore, number), `training/bread/17.jpg` (a folder a class), each under
+training | train, validation | valid | val, and evaluation | testing | test; the last one with or without classes. The folder may be
+packed as one zip, and may stand one level deeper (food-11/training/...).
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import zipfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from ml2020.core.errors import UserError
+from ml2020.core.progress import progress
+from ml2020.data.cache import fingerprint
+
+SPLITS = {
+    "train": ("training", "train"),
+    "val": ("validation", "valid", "val"),
+    "predict": ("evaluation", "testing", "test"),
+}
+_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
+
+
+@dataclass
+class Listing:
+    """Files by split, in the order of their numbers, with the class of each (None where there is none)."""
+
+    place: Path
+    files: dict[str, list[str]]
+    kinds: dict[str, list[str | None]]
+    classes: list[str]
+    fingerprint: str
+
+    @property
+    def name(self) -> str:
+        return self.place.name
+
+
+def list_pictures(path: str) -> Listing:
+    """Find the pictures of a folder or zip. Raises UserError with what is missing where."""
+    place = _place(Path(path).expanduser())
+    entries = _zip_entries(place) if place.suffix == ".zip" else _folder_entries(place)
+    by_split: dict[str, list[tuple[str, str | None, str]]] = {}
+    for name, mark in entries:
+        if found := _split_of(name):
+            by_split.setdefault(found[0], []).append((name, found[1], mark))
+    for split in ("train", "val"):
+        if unnamed := [name for name, kind, _ in by_split.get(split, []) if kind is None]:
+            raise UserError(f"{place}: {unnamed[0]} has no class; it should be called class_number.jpg or stand in a folder of its class")
+    if not by_split.get("train"):
+        raise UserError(f"{place} holds no training pictures (training/<class>_<number>.jpg or training/<class>/<name>.jpg)")
+    for rows in by_split.values():
+        rows.sort(key=lambda row: _natural(row[0]))
+    names = sorted({kind for _, kind, _ in by_split["train"]}, key=_natural)
+    if strange := {kind for _, kind, _ in by_split.get("val", [])} - set(names):
+        raise UserError(f"{place}: the validation pictures have a class {sorted(strange)[0]} that no training picture has")
+    if len(names) < 2:
+        raise UserError(f"{place} holds one class only, {names[0]}; at least two are needed")
+    return Listing(
+        place,
+        {split: [row[0] for row in rows] for split, rows in by_split.items()},
+        {split: [row[1] if split != "predict" else None for row in rows] for split, rows in by_split.items()},
+        names,
+        fingerprint({split: [(name, mark) for name, _, mark in rows] for split, rows in by_split.items()}),
+    )
+
+
+def _place(path: Path) -> Path:
+    if path.is_file():
+        if path.suffix != ".zip":
+            raise UserError(f"{path} is neither a folder nor a zip file")
+        return path
+    if not path.is_dir():
+        raise UserError(f"there is no folder {path}; set data_dir=, or data.path= to the folder or zip of the pictures")
+    inside = [p for p in path.iterdir() if p.is_dir() and p.name in sum(SPLITS.values(), ())]
+    zips = sorted(path.glob("*.zip"))
+    return zips[0] if not inside and len(zips) == 1 else path
+
+
+def _folder_entries(place: Path) -> Iterator[tuple[str, str]]:
+    for folder, _, names in os.walk(place):
+        for name in names:
+            file = Path(folder, name)
+            facts = file.stat()
+            yield file.relative_to(place).as_posix(), f"{facts.st_size}:{facts.st_mtime_ns}"
+
+
+def _zip_entries(place: Path) -> Iterator[tuple[str, str]]:
+    try:
+        with zipfile.ZipFile(place) as archive:
+            yield from ((info.filename, f"{info.file_size}:{info.CRC}") for info in archive.infolist() if not info.is_dir())
+    except zipfile.BadZipFile:
+        raise UserError(f"{place} cannot be read as a zip file; it may be cut short") from None
+
+
+def _split_of(name: str) -> tuple[str, str | None] | None:
+    """(split, class) of a picture by its path, or None for another file."""
+    parts = PurePosixPath(name).parts
+    if not name.lower().endswith(_ENDINGS) or parts[-1].startswith("."):
+        return None
+    for split, words in SPLITS.items():
+        for depth, part in enumerate(parts[:-1][:2]):
+            if part in words:
+                if len(parts) == depth + 3:
+                    return split, parts[depth + 1]
+                numbered = re.fullmatch(r"(.+?)_(\w+)\.\w+", parts[-1])
+                return split, numbered[1] if numbered else None
+    return None
+
+
+def _natural(text: str) -> list:
+    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", text)]
+
+
+def decode(listing: Listing, size: int, fit: str) -> dict[str, np.ndarray]:
+    """{split: (n, 3, size, size) uint8}; `crop` keeps the proportions and cuts the middle, `stretch` does not."""
+    arrays = {split: np.empty((len(names), 3, size, size), np.uint8) for split, names in listing.files.items()}
+    jobs = [(split, i, name) for split, names in listing.files.items() for i, name in enumerate(names)]
+    archive = zipfile.ZipFile(listing.place) if listing.place.suffix == ".zip" else None
+
+    def read(job: tuple[str, int, str]) -> None:
+        split, i, name = job
+        try:
+            raw = archive.read(name) if archive else (listing.place / name).read_bytes()
+            arrays[split][i] = square(Image.open(io.BytesIO(raw)), size, fit).transpose(2, 0, 1)
+        except (OSError, UnidentifiedImageError, zipfile.BadZipFile, SyntaxError, ValueError) as error:
+            raise UserError(f"{listing.place}: {name} cannot be read as a picture ({type(error).__name__})") from error
+
+    with ThreadPoolExecutor() as pool:  # decoders let go of the interpreter lock
+        for _ in progress(pool.map(read, jobs), f"decoding the pictures of {listing.name}", len(jobs)):
+            pass
+    return arrays
+
+
+def square(image: Image.Image, size: int, fit: str) -> np.ndarray:
+    """(size, size, 3) uint8."""
+    image = image.convert("RGB")
+    if fit == "crop":
+        side = min(image.size)
+        left, top = (image.width - side) // 2, (image.height - side) // 2
+        image = image.crop((left, top, left + side, top + side))
+    if image.size != (size, size):
+        image = image.resize((size, size), Image.Resampling.LANCZOS)
+    return np.asarray(image)

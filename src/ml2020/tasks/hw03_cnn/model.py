@@ -1,0 +1,189 @@
+"""Networks for pictures with one label, and how they are trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+from torchmetrics import MetricCollection
+from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
+
+from ml2020.core.errors import at_least, one_of, within
+from ml2020.core.module import Module
+from ml2020.tasks.hw03_cnn import figures
+
+
+class Classifier(Module):
+    """A network that names the kind of a picture, trained by cross-entropy.
+
+    `net` is called as net(channels=3, size=48, classes=11) and gives logits (n, classes) for pictures (n, 3, size, size), normalised.
+    `tta` adds test-time augmentation: the mean probability of the picture and its mirror image ("flip"), or of these and four small
+    shifts of each ("shifts").
+    """
+
+    def __init__(self, net: Callable[..., nn.Module], label_smoothing: float = 0.0, normalize: bool = True, tta: str = "flip") -> None:
+        super().__init__()
+        self.make_net = net
+        self.label_smoothing = within(0, 0.9, label_smoothing, "model.label_smoothing")
+        self.normalize = normalize
+        self.tta = one_of(("none", "flip", "shifts"), tta, "model.tta")
+
+    def configure(self, spec: dict[str, Any]) -> None:
+        channels, size, _ = spec["input"]
+        self.classes = spec["classes"]
+        self.net = self.make_net(channels=channels, size=size, classes=len(self.classes))
+        mean, std = (torch.tensor(spec[k] if self.normalize else [float(k == "std")] * channels) for k in ("mean", "std"))
+        self.register_buffer("mean", mean.view(1, -1, 1, 1).float())
+        self.register_buffer("std", std.view(1, -1, 1, 1).float())
+        self.metrics = MetricCollection(
+            {
+                "acc": MulticlassAccuracy(len(self.classes), average="micro"),
+                "top5": MulticlassAccuracy(len(self.classes), average="micro", top_k=min(5, len(self.classes))),
+                "confusion": MulticlassConfusionMatrix(len(self.classes)),
+            },
+            compute_groups=False,
+        )
+        self.acc_tta = MulticlassAccuracy(len(self.classes), average="micro")
+        self.kept: dict[str, dict[str, Tensor]] = {}
+        self.batches: list[tuple[Tensor, Tensor]] = []
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """(n, 3, s, s) in [0, 1] -> logits (n, classes)."""
+        return self.net((pictures - self.mean) / self.std)
+
+    def loss(self, batch: tuple[Tensor, ...]) -> Tensor:
+        pictures, targets = batch  # (n, 3, s, s), (n, classes) distributions
+        return F.cross_entropy(self(pictures), targets, label_smoothing=self.label_smoothing)
+
+    def evaluate_step(self, batch: tuple[Tensor, ...]) -> None:
+        pictures, labels = batch
+        logits = self(pictures)
+        self.metrics.update(logits, labels)
+        self.batches.append((logits.float().softmax(1), labels))
+        if self.tta != "none" and not self.trainer.validating and self.trainer.state.fn == "test":
+            self.acc_tta.update(self.probabilities(pictures), labels)
+
+    def evaluate_end(self) -> dict[str, Tensor]:
+        values = self.metrics.compute()
+        confusion = values.pop("confusion")
+        probabilities, labels = (torch.cat(parts).cpu() for parts in zip(*self.batches, strict=True))
+        values["loss"] = F.nll_loss(probabilities.clamp_min(1e-12).log(), labels)
+        if self.acc_tta.update_called:
+            values["acc_tta"] = self.acc_tta.compute()
+        right = confusion.diag() / confusion.sum(1).clamp_min(1)
+        values |= {f"acc_{name}": share for name, share in zip(self.classes, right, strict=True)}
+        self.kept[self.split] = {"confusion": confusion.cpu(), "probabilities": probabilities, "labels": labels}
+        self.metrics.reset(), self.acc_tta.reset(), self.batches.clear()
+        return values
+
+    def probabilities(self, pictures: Tensor) -> Tensor:
+        """(n, classes): the mean over the views of test-time augmentation."""
+        views = [pictures] if self.tta == "none" else [pictures, pictures.flip(-1)]
+        if self.tta == "shifts":
+            step = max(1, pictures.shape[-1] // 16)
+            views += [view.roll(shift, dim) for view in views for dim in (2, 3) for shift in (-step, step)]
+        return torch.stack([self(view).float().softmax(1) for view in views]).mean(0)
+
+    def figures(self, data: Any, history: Any) -> Iterator[tuple[str, Figure]]:
+        split = "test" if "test" in self.kept else "val"
+        kept = self.kept[split]
+        yield "curves", figures.curves(history.series("train/loss"), history.series("val/loss"), history.series("val/acc"))
+        yield "confusion", figures.confusion(kept["confusion"].numpy(), self.classes, split)
+        yield "mistakes", figures.mistakes(data.splits[split][0].numpy(), kept["probabilities"].numpy(), kept["labels"].numpy(), self.classes)
+        loader = data.train_dataloader()
+        index = torch.linspace(0, len(data.splits["train"][0]) - 1, 10).long()
+        views = torch.stack([loader.take(index, epoch)[0] for epoch in range(5)])
+        yield "samples", figures.samples(data.splits["train"][0][index].numpy(), views.cpu().numpy())
+
+
+def block(inputs: int, outputs: int, norm: bool = True) -> nn.Sequential:
+    """Convolution 3 x 3, batch norm, ReLU."""
+    layers = [nn.Conv2d(inputs, outputs, 3, padding=1, bias=not norm), nn.BatchNorm2d(outputs) if norm else None, nn.ReLU(inplace=True)]
+    return nn.Sequential(*[layer for layer in layers if layer is not None])
+
+
+class ConvNet(nn.Sequential):
+    """Convolution and pooling in turn, then dense layers.
+
+    `channels_per_stage` [32, 64]: two stages, each halving the side. `convolutions` a stage. `dense` [256]: hidden dense layers behind
+    the flattened last map; [] averages the last map over its places instead (Lin et al. 2014).
+    """
+
+    def __init__(
+        self, channels: int, size: int, classes: int, *, channels_per_stage: list[int], convolutions: int = 1,
+        dense: list[int] | None = None, norm: bool = True, dropout: float = 0.0,
+    ) -> None:
+        at_least(1, convolutions, "model.net.convolutions"), within(0, 0.95, dropout, "model.net.dropout")
+        side, width = size, channels
+        layers: list[nn.Module] = []
+        for outputs in channels_per_stage:
+            for _ in range(convolutions):
+                layers.append(block(width, outputs, norm))
+                width = outputs
+            if side >= 2:
+                layers.append(nn.MaxPool2d(2))
+                side //= 2
+        if dense:
+            layers.append(nn.Flatten())
+            width *= side * side
+            for units in dense:
+                layers += [nn.Linear(width, units), nn.ReLU(inplace=True), nn.Dropout(dropout)]
+                width = units
+        else:
+            layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout)]
+        super().__init__(*layers, nn.Linear(width, classes))
+
+
+class MLP(nn.Sequential):
+    """Dense layers on the flattened picture."""
+
+    def __init__(self, channels: int, size: int, classes: int, *, hidden: list[int], dropout: float = 0.0) -> None:
+        widths = [channels * size * size, *hidden]
+        layers: list[nn.Module] = [nn.Flatten()]
+        for inputs, outputs in zip(widths, widths[1:], strict=False):
+            layers += [nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs), nn.ReLU(inplace=True), nn.Dropout(dropout)]
+        super().__init__(*layers, nn.Linear(widths[-1], classes))
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions around a shortcut, norm and ReLU before each (He et al. 2016b), with stochastic depth (Huang et al. 2016)."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int, drop_path: float) -> None:
+        super().__init__()
+        self.norm1, self.conv1 = nn.BatchNorm2d(inputs), nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.norm2, self.conv2 = nn.BatchNorm2d(outputs), nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        self.shortcut = None if stride == 1 and inputs == outputs else nn.Conv2d(inputs, outputs, 1, bias=False)
+        self.stride, self.drop_path = stride, drop_path
+
+    def forward(self, x: Tensor) -> Tensor:
+        inner = F.relu(self.norm1(x))
+        if self.shortcut is not None:
+            x = self.shortcut(F.avg_pool2d(inner, self.stride) if self.stride > 1 else inner)
+        inner = self.conv2(F.relu(self.norm2(self.conv1(inner))))
+        if self.training and self.drop_path:
+            kept = (torch.rand(len(x), 1, 1, 1, device=x.device) >= self.drop_path).to(x.dtype)
+            inner = inner * kept / (1 - self.drop_path)
+        return x + inner
+
+
+class ResNet(nn.Sequential):
+    """A small pre-activation residual network: a stem, stages of blocks, an average over places, one dense layer."""
+
+    def __init__(
+        self, channels: int, size: int, classes: int, *, channels_per_stage: list[int], blocks: int = 1, dropout: float = 0.0, drop_path: float = 0.0,
+    ) -> None:
+        at_least(1, blocks, "model.net.blocks"), within(0, 0.95, dropout, "model.net.dropout"), within(0, 0.95, drop_path, "model.net.drop_path")
+        width = channels_per_stage[0]
+        total = blocks * len(channels_per_stage)
+        layers: list[nn.Module] = [nn.Conv2d(channels, width, 3, padding=1, bias=False)]
+        for stage, outputs in enumerate(channels_per_stage):
+            for i in range(blocks):
+                depth = stage * blocks + i
+                layers.append(ResidualBlock(width, outputs, 2 if i == 0 and stage else 1, drop_path * depth / max(1, total - 1)))
+                width = outputs
+        layers += [nn.BatchNorm2d(width), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout)]
+        super().__init__(*layers, nn.Linear(width, classes))
