@@ -75,6 +75,8 @@ def _train(words: list[str]) -> None:
 
         print(train_page())
         return
+    if flags == ["--cfg"] and "job" in typed:
+        return _show_config([word for word in typed if word != "job"])
     if any(flag.split("=")[0] in _HYDRA_FLAGS for flag in flags):
         return _through_hydra(words)
     if strange := [flag for flag in flags if flag not in ("-m", "--multirun")]:
@@ -87,6 +89,15 @@ def _train(words: list[str]) -> None:
     if flags:
         return _through_hydra(words)
     _start(cfg, choices, words, None)
+
+
+def _show_config(words: list[str]) -> None:
+    """`--cfg job`, as Hydra's own, but with what a model or data brings along."""
+    from omegaconf import OmegaConf
+
+    from ml2020.core.config import load
+
+    print(OmegaConf.to_yaml(load("train", words)[0]), end="")
 
 
 def _start(cfg, choices: dict[str, str | None], words: list[str], folder: Path | None) -> None:

@@ -40,11 +40,11 @@ class Plan:
     """How the weights of one phase are updated: made by the run from the config, before the phase begins."""
 
     optimizer: Callable[..., Optimizer]
-    schedule: Callable[[Optimizer, int], LRScheduler]
+    schedule: Callable[[Optimizer, int], LRScheduler | None]
     weight_decay: float
     steps: int
 
-    def make(self, parameters: Iterable[nn.Parameter]) -> tuple[Optimizer, LRScheduler]:
+    def make(self, parameters: Iterable[nn.Parameter]) -> tuple[Optimizer, LRScheduler | None]:
         optimizer = make(parameters, self.optimizer, self.weight_decay)
         return optimizer, self.schedule(optimizer, self.steps)
 
@@ -64,6 +64,13 @@ class Module(pl.LightningModule):
         self.results: dict[str, dict[str, float]] = {}
         self.split = "val"
         self._show: Callable[[str, Figure], None] | None = None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Lightning notes the running hook's name about forty times a step, and nn.Module's own way of setting is slow (docs/core.md).
+        if name == "_current_fx_name":
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
 
     # What a homework fills in.
 
@@ -115,6 +122,8 @@ class Module(pl.LightningModule):
 
     def configure_optimizers(self) -> dict[str, Any]:
         optimizer, schedule = self.plan.make(self.parameters())
+        if schedule is None:
+            return {"optimizer": optimizer}
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def validation_step(self, batch: tuple[Tensor, ...], index: int) -> None:

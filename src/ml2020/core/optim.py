@@ -27,10 +27,10 @@ def make(parameters: Iterable[nn.Parameter], optimizer: Callable[..., Optimizer]
     return optimizer(groups(parameters, weight_decay))
 
 
-def constant(optimizer: Optimizer, steps: int, warmup: float) -> LRScheduler:
-    """A linear rise over the first share `warmup` of the steps, then the full rate."""
+def constant(optimizer: Optimizer, steps: int, warmup: float) -> LRScheduler | None:
+    """A linear rise over the first share `warmup` of the steps, then the full rate; None (no schedule) without a rise."""
     rising = round(within(0, 1, warmup, "scheduler.warmup") * steps)
-    return LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / rising) if rising else 1.0)
+    return LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / rising)) if rising else None
 
 
 def cosine(optimizer: Optimizer, steps: int, warmup: float, final: float) -> LRScheduler:

@@ -22,14 +22,19 @@ def affine(pictures: Tensor, matrix: Tensor, padding: str = "reflection") -> Ten
     return F.grid_sample(pictures, grid, mode="bilinear", padding_mode=padding, align_corners=False)
 
 
-def affine_matrix(angle: Tensor, scale: Tensor, shift_x: Tensor, shift_y: Tensor, flip: Tensor) -> Tensor:
-    """(n, 2, 3) maps from output to input: the picture is flipped, turned by `angle` (radians, clockwise as seen), enlarged by
-    `scale`, then moved by `shift` (shares of the width, of the height). Square pictures."""
+def affine_matrix(angle: Tensor, scale: Tensor, shear: Tensor, shift_x: Tensor, shift_y: Tensor, flip: Tensor) -> Tensor:
+    """(n, 2, 3) maps from output to input, for square pictures.
+
+    The picture is mirrored where `flip`, sheared along x by `shear`, turned by `angle` (radians, clockwise as seen), enlarged by
+    `scale`, then moved by `shift` (shares of the width, of the height). The last four as v2.functional.affine has them.
+    """
     cos, sin = torch.cos(angle) / scale, torch.sin(angle) / scale
+    # Inverse of (turn x shear): a point is moved back, turned back, and its x is sheared back along its y.
+    tangent = torch.tan(shear)
+    a, b, c, d = cos - tangent * sin, sin + tangent * cos, -sin, cos
     mirror = 1 - 2 * flip.to(angle.dtype)
     dx, dy = 2 * shift_x, 2 * shift_y
-    rows = [cos * mirror, sin * mirror, -(cos * dx + sin * dy) * mirror, -sin, cos, sin * dx - cos * dy]
-    return torch.stack(rows, 1).view(-1, 2, 3)
+    return torch.stack([a * mirror, b * mirror, -(a * dx + b * dy) * mirror, c, d, -(c * dx + d * dy)], 1).view(-1, 2, 3)
 
 
 def brightness(pictures: Tensor, factor: Tensor) -> Tensor:
@@ -52,6 +57,15 @@ def grey(pictures: Tensor) -> Tensor:
     """(n, 3, h, w) -> (n, 1, h, w), the luma of ITU-R BT.601."""
     weights = pictures.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
     return (pictures * weights).sum(1, keepdim=True)
+
+
+_ORDERS = ((0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0))
+
+
+def permute_channels(pictures: Tensor, order: Tensor) -> Tensor:
+    """Exchange the colours of (n, 3, h, w) by one of the six orders (n,) int64; 0 leaves a picture alone."""
+    index = torch.tensor(_ORDERS, device=pictures.device)[order]
+    return pictures.gather(1, index[:, :, None, None].expand_as(pictures))
 
 
 def erase(pictures: Tensor, centre_x: Tensor, centre_y: Tensor, share: Tensor, fill: Tensor) -> Tensor:
@@ -81,9 +95,12 @@ class Augment:
         rotate: float = 10.0,
         scale: float = 0.1,
         shift: float = 0.05,
+        shear: float = 0.0,
         brightness: float = 0.0,
         contrast: float = 0.0,
         saturation: float = 0.0,
+        greyscale: float = 0.0,
+        permute: float = 0.0,
         erase: float = 0.0,
         erase_size: float = 0.4,
         mixup: float = 0.0,
@@ -94,6 +111,9 @@ class Augment:
         self.rotate = within(0, 180, rotate, "data.augment.rotate")
         self.scale = within(0, 2, scale, "data.augment.scale")
         self.shift = within(0, 1, shift, "data.augment.shift")
+        self.shear = within(0, 60, shear, "data.augment.shear")
+        self.greyscale = within(0, 1, greyscale, "data.augment.greyscale")
+        self.permute = within(0, 1, permute, "data.augment.permute")
         self.colour = {
             name: within(0, 1, value, f"data.augment.{name}")
             for name, value in (("brightness", brightness), ("contrast", contrast), ("saturation", saturation))
@@ -107,13 +127,17 @@ class Augment:
         x = pictures.float().div_(255)
         if not self.enabled:
             return x
-        if self.rotate or self.scale or self.shift:
+        if self.rotate or self.scale or self.shift or self.shear:
             x = affine(x, self.matrix(draws))
         elif self.flip:
             x = torch.where(_wide(draws.chance(self.flip)), x.flip(-1), x)
         for name, strength in self.colour.items():
             if strength and (name == "brightness" or x.shape[1] == 3):
                 x = globals()[name](x, draws.uniform(1 - strength, 1 + strength))
+        if self.permute and x.shape[1] == 3:
+            x = permute_channels(x, draws.integers(1, 6) * draws.chance(self.permute))
+        if self.greyscale and x.shape[1] == 3:
+            x = torch.where(_wide(draws.chance(self.greyscale)), grey(x), x)
         if self.erase:
             x = self.erased(draws, x)
         return x
@@ -123,8 +147,9 @@ class Augment:
         flip = draws.chance(self.flip)
         angle = draws.uniform(-self.rotate, self.rotate) * (math.pi / 180)
         scale = torch.exp(draws.uniform(-1, 1) * math.log1p(self.scale))
+        shear = draws.uniform(-self.shear, self.shear) * (math.pi / 180)
         shift_x, shift_y = (draws.uniform(-self.shift, self.shift) for _ in "xy")
-        return affine_matrix(angle, scale, shift_x, shift_y, flip)
+        return affine_matrix(angle, scale, shear, shift_x, shift_y, flip)
 
     def erased(self, draws: Draws, x: Tensor) -> Tensor:
         """Pictures of which a share `erase` has lost a square, filled with one random colour."""

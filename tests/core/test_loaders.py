@@ -1,0 +1,88 @@
+"""The loader: order, shares, resume."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from ml2020.core.draws import Draws
+from ml2020.core.errors import TypedError, UserError
+from ml2020.core.loaders import TensorLoader
+
+
+def loader(count: int = 23, batch: int = 5, **options) -> TensorLoader:
+    return TensorLoader((torch.arange(count), torch.arange(count) * 10), batch, seed=3, **options)
+
+
+def seen(one: TensorLoader) -> list[list[int]]:
+    return [x.tolist() for x, _ in one]
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_an_epoch_gives_every_sample_once(shuffle: bool):
+    one = loader(shuffle=shuffle)
+    batches = seen(one)
+    assert sorted(sum(batches, [])) == list(range(23))
+    assert len(batches) == len(one) == 5 and len(batches[-1]) == 3
+
+
+def test_rows_of_all_tensors_stay_together():
+    assert all(torch.equal(x * 10, y) for x, y in loader(shuffle=True))
+
+
+def test_epochs_differ_and_a_seed_repeats_them():
+    one, other = loader(shuffle=True), loader(shuffle=True)
+    first, second = seen(one), seen(one)
+    assert first != second
+    assert [seen(other), seen(other)] == [first, second]
+
+
+@pytest.mark.parametrize("stop", range(1, 11))
+def test_a_loader_given_the_state_of_another_goes_on_with_the_next_batch(stop: int):
+    whole = loader(shuffle=True)
+    stream = [batch for _ in range(3) for batch in seen(whole)]
+    broken, taken = loader(shuffle=True), []
+    while len(taken) < stop:
+        for x, _ in broken:
+            taken.append(x.tolist())
+            if len(taken) == stop:
+                break
+    resumed = loader(shuffle=True)
+    resumed.load_state_dict(broken.state_dict())
+    while len(taken) < 15:
+        taken += seen(resumed)
+    assert taken == stream
+
+
+@pytest.mark.parametrize("world", [2, 3, 4])
+def test_processes_share_each_global_batch(world: int):
+    whole = seen(loader(shuffle=True))
+    parts = [seen(loader(shuffle=True).shard(rank, world)) for rank in range(world)]
+    for step, batch in enumerate(whole):
+        assert sorted(sum((part[step] for part in parts), [])) == sorted(batch)
+
+
+def test_the_last_incomplete_batch_can_be_left_out():
+    one = loader(drop_last=True)
+    assert [len(b) for b in seen(one)] == [5, 5, 5, 5] and one.samples == 20
+
+
+def test_a_transform_sees_the_same_numbers_for_a_sample_in_any_batch_and_process():
+    def transform(draws: Draws, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return x, draws.uniform()
+
+    def numbers(**options) -> dict[int, float]:
+        one = loader(shuffle=True, transform=transform, **options)
+        return {int(i): float(u) for x, u in one for i, u in zip(x, u, strict=True)}
+
+    whole = numbers()
+    assert numbers(batch=4) == whole
+    part = loader(shuffle=True, transform=transform).shard(1, 2)
+    assert all(whole[int(i)] == float(v) for x, u in part for i, v in zip(x, u, strict=True))
+
+
+def test_wrong_sizes_are_told():
+    with pytest.raises(TypedError, match="at least 1"):
+        loader(batch=0)
+    with pytest.raises(UserError, match="do not fill one batch"):
+        loader(count=3, drop_last=True)
