@@ -16,7 +16,6 @@ from pathlib import Path
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
-from ratios import record, table
 from torch import Tensor, nn
 
 from ml2020.core.history import History
@@ -25,11 +24,18 @@ from ml2020.core.loop import Conductor
 from ml2020.core.module import Module, Phase, Plan
 from ml2020.core.optim import constant
 from ml2020.core.run import make_trainer
+from ratios import record, table
 
 BATCH = 128
 STEPS = {"MLP 784-256-10": 400, "CNN, 2 convolutions": 24}
 OPTIONS = {
-    "gpus": None, "accelerator": "cpu", "devices": 1, "precision": "32-true", "check_val_every": 1, "clip_norm": 0.0, "accumulate": 1,
+    "gpus": None,
+    "accelerator": "cpu",
+    "devices": 1,
+    "precision": "32-true",
+    "check_val_every": 1,
+    "clip_norm": 0.0,
+    "accumulate": 1,
 }
 
 
@@ -38,8 +44,14 @@ def network(kind: str) -> nn.Module:
     if kind.startswith("MLP"):
         return nn.Sequential(nn.Flatten(), nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 10))
     return nn.Sequential(
-        nn.Conv2d(1, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Flatten(), nn.Linear(3136, 10),
+        nn.Conv2d(1, 32, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(32, 64, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(3136, 10),
     )
 
 
@@ -107,8 +119,24 @@ def main() -> None:
                 plain.append(bare(kind, x, y) / measured)
                 same.append(bare(kind, x, y, fused=True) / measured)
         wanted = ("0.80", "0.72") if kind.startswith("MLP") else ("0.95", "")
-        rows.append((f"{kind}: our run / bare loop, torch's default Adam", statistics.median(plain), min(plain), max(plain), wanted[0]))
-        rows.append((f"{kind}: our run / bare loop, fused Adam in both", statistics.median(same), min(same), max(same), wanted[1]))
+        rows.append(
+            (
+                f"{kind}: our run / bare loop, torch's default Adam",
+                statistics.median(plain),
+                min(plain),
+                max(plain),
+                wanted[0],
+            )
+        )
+        rows.append(
+            (
+                f"{kind}: our run / bare loop, fused Adam in both",
+                statistics.median(same),
+                min(same),
+                max(same),
+                wanted[1],
+            )
+        )
     text = table(("steps per second, ratio", "median", "least", "most", "at least"), rows)
     print(text)
     if args.record:

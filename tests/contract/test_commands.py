@@ -9,9 +9,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-WITHOUT_TORCH = "import sys, runpy; sys.argv = ['train.py', *sys.argv[1:]]\ntry:\n    runpy.run_path({file!r}, run_name='__main__')\n" + (
-    "except SystemExit as end:\n    code = end.code\nheavy = {{'torch', 'pytorch_lightning', 'matplotlib'}} & set(sys.modules)\n"
-    "sys.exit(99 if heavy else code)"
+WITHOUT_TORCH = (
+    "import sys, runpy; sys.argv = ['train.py', *sys.argv[1:]]\ntry:\n    runpy.run_path({file!r}, run_name='__main__')\n"
+    + (
+        "except SystemExit as end:\n    code = end.code\nheavy = {{'torch', 'pytorch_lightning', 'matplotlib'}} & set(sys.modules)\n"
+        "sys.exit(99 if heavy else code)"
+    )
 )
 
 
@@ -88,7 +91,14 @@ def test_ctrl_c_keeps_a_checkpoint_and_gives_130(tmp_path: Path):
     import signal
     import time
 
-    words = ["train.py", "task=hw03_cnn", "quick=true", "trainer.max_epochs=500", f"output_dir={tmp_path}", "trainer.threads=1"]
+    words = [
+        "train.py",
+        "task=hw03_cnn",
+        "quick=true",
+        "trainer.max_epochs=500",
+        f"output_dir={tmp_path}",
+        "trainer.threads=1",
+    ]
     process = subprocess.Popen(
         [sys.executable, *words], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
@@ -113,7 +123,9 @@ def test_the_list_of_keys_is_frozen():
     # A changed key is a decision: write tests/golden/keys.txt anew with ML2020_GOLDEN=write make test, and say so in CHANGELOG.md.
     import os
 
-    from ml2020.core.config import _leaves, load, options
+    from ml2020.core.conf import options
+    from ml2020.core.config import load
+    from ml2020.core.keys import leaves
 
     keys = set()
     for task in options("task"):
@@ -121,7 +133,7 @@ def test_the_list_of_keys_is_frozen():
         for group in ("model", "data"):
             for option in [o for o in options(group) if o.startswith(family)]:
                 cfg, _ = load("train", [f"task={task}", f"{group}={option}"])
-                keys |= {key for key, _ in _leaves(cfg) if not key.endswith("_") and not key.startswith("task.")}
+                keys |= {key for key, _ in leaves(cfg) if not key.endswith("_") and not key.startswith("task.")}
     file = Path(__file__).parents[1] / "golden" / "keys.txt"
     if os.environ.get("ML2020_GOLDEN") == "write":
         file.write_text("\n".join(sorted(keys)) + "\n")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import operator
+
 import pytest
 import torch
 
@@ -22,7 +25,7 @@ def seen(one: TensorLoader) -> list[list[int]]:
 def test_an_epoch_gives_every_sample_once(shuffle: bool):
     one = loader(shuffle=shuffle)
     batches = seen(one)
-    assert sorted(sum(batches, [])) == list(range(23))
+    assert sorted(functools.reduce(operator.iadd, batches, [])) == list(range(23))
     assert len(batches) == len(one) == 5 and len(batches[-1]) == 3
 
 
@@ -59,7 +62,7 @@ def test_processes_share_each_global_batch(world: int):
     whole = seen(loader(shuffle=True))
     parts = [seen(loader(shuffle=True).shard(rank, world)) for rank in range(world)]
     for step, batch in enumerate(whole):
-        assert sorted(sum((part[step] for part in parts), [])) == sorted(batch)
+        assert sorted(functools.reduce(operator.iadd, (part[step] for part in parts), [])) == sorted(batch)
 
 
 def test_the_last_incomplete_batch_can_be_left_out():

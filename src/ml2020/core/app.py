@@ -6,15 +6,28 @@ Order matters: keys, options and types are answered before torch is imported, an
 from __future__ import annotations
 
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-from ml2020.core.errors import TypedError, UserError
+from ml2020.core.errors import TypedError, UserError, at_least
 
-_HYDRA_FLAGS = ("--cfg", "-c", "--info", "-i", "--shell-completion", "-sc", "--hydra-help", "--version", "--package", "-p", "--resolve")
+_HYDRA_FLAGS = (
+    "--cfg",
+    "-c",
+    "--info",
+    "-i",
+    "--shell-completion",
+    "-sc",
+    "--hydra-help",
+    "--version",
+    "--package",
+    "-p",
+    "--resolve",
+)
 
 
 def train(argv: list[str] | None = None) -> int:
@@ -81,7 +94,8 @@ def _train(words: list[str]) -> None:
         return _through_hydra(words)
     if strange := [flag for flag in flags if flag not in ("-m", "--multirun")]:
         raise TypedError(f"{strange[0]} is not an option of train.py; see python train.py --help")
-    from ml2020.core.config import load, options
+    from ml2020.core.conf import options
+    from ml2020.core.config import load
 
     cfg, choices = load("train", typed, multirun=bool(flags))
     if cfg.task is None:
@@ -105,6 +119,9 @@ def _start(cfg, choices: dict[str, str | None], words: list[str], folder: Path |
     from omegaconf import OmegaConf
 
     config = OmegaConf.to_container(cfg, resolve=True)
+    at_least(0, config["seed"], "seed")
+    if not re.fullmatch(r"[\w.-]*", config["name"] or ""):
+        raise TypedError(f"name={config['name']} goes into the name of a folder; use letters, digits, - and _")
     if folder is None:
         name = f"{datetime.now():%Y-%m-%d_%H-%M-%S}" + (f"_{config['name']}" if config["name"] else "")
         folder = Path(config["output_dir"]) / config["task"]["name"] / name
@@ -114,6 +131,9 @@ def _start(cfg, choices: dict[str, str | None], words: list[str], folder: Path |
         "model": choices["model"],
         "data_option": choices["data"],
     }
+    from ml2020.core import terminal
+
+    terminal.say(f"{config['task']['name']} · {config['task']['title']}", style="bold")  # something to read while torch is loading
     from ml2020.core.run import run
 
     run(config, folder, facts)
@@ -126,7 +146,8 @@ def _through_hydra(words: list[str]) -> None:
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    from ml2020.core.config import CONF, load, parse
+    from ml2020.core.conf import CONF
+    from ml2020.core.config import load, parse
 
     parse([word for word in words if "=" in word and not word.startswith("-")])
 

@@ -20,13 +20,18 @@ class Bar:
         self.metric = ""
 
     def begin(self, phase: str, number: int, epochs: int, steps: int) -> None:
-        self.label = phase if phase == "fit" and number == 0 else f"phase {number + 1}, {phase}"
+        self.label = "" if phase == "fit" and number == 0 else f"phase {number + 1}, {phase}   "
         self.epochs, self.steps, self.metric = epochs, steps, ""
         self.started = time.monotonic()
         if self.wanted and terminal.live():
             from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-            columns = (TextColumn("{task.description}"), BarColumn(bar_width=16), TextColumn("{task.fields[numbers]}"), TimeElapsedColumn())
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=16),
+                TextColumn("{task.fields[numbers]}"),
+                TimeElapsedColumn(),
+            )
             self.drawn = Progress(*columns, console=terminal.console(), auto_refresh=False, transient=True)
             self.drawn.start()
             self.task = self.drawn.add_task(self._title(0), total=epochs * steps, numbers="")
@@ -63,4 +68,4 @@ class Bar:
             self.drawn = None
 
     def _title(self, epoch: int) -> str:
-        return f"{self.label}   epoch {epoch + 1}/{self.epochs}"
+        return f"{self.label}epoch {epoch + 1}/{self.epochs}"

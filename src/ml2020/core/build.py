@@ -35,7 +35,9 @@ def check_targets(node: Any) -> None:
     if isinstance(node, dict):
         target = node.get("_target_")
         if target is not None and not (isinstance(target, str) and target.startswith(ALLOWED)):
-            raise TypedError(f"_target_ {target} is not allowed; a config may name classes of {', '.join(a.rstrip('.') for a in ALLOWED)}")
+            raise TypedError(
+                f"_target_ {target} is not allowed; a config may name classes of {', '.join(a.rstrip('.') for a in ALLOWED)}"
+            )
         for value in node.values():
             check_targets(value)
     elif isinstance(node, list):

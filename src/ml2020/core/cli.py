@@ -9,7 +9,8 @@ from ml2020.core.app import guarded
 from ml2020.core.errors import TypedError, suggestion
 
 _PAGE = """ml2020 list               the homeworks, their models and data
-ml2020 record FOLDER [NAME]   keep a finished run's facts, metrics and figures under experiments/NAME"""
+ml2020 record FOLDER [FOLDER ...] [name=NAME]
+                          keep what finished runs showed under experiments/NAME"""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -24,23 +25,26 @@ def _main(words: list[str]) -> None:
     elif words[0] == "list":
         _list()
     elif words[0] == "record":
-        if not 2 <= len(words) <= 3:
-            raise TypedError("type ml2020 record FOLDER [NAME], with the folder of one finished run")
         from ml2020.core.record import record
 
-        print(record(Path(words[1]), words[2] if len(words) == 3 else None))
+        named = [word.removeprefix("name=") for word in words[1:] if word.startswith("name=")]
+        paths = [Path(word) for word in words[1:] if not word.startswith("name=")]
+        if not paths or len(named) > 1:
+            raise TypedError("type ml2020 record FOLDER [FOLDER ...] [name=NAME], with folders of finished runs")
+        print(record(paths, named[0] if named else None))
     else:
         raise TypedError(f"there is no command ml2020 {words[0]}{suggestion(words[0], ['list', 'record'])}")
 
 
 def _list() -> None:
-    from ml2020.core.help import CONF, tasks
+    from ml2020.core.conf import options
+    from ml2020.core.help import tasks
 
     for name, title in tasks().items():
         family = name.split("_")[0]
         print(f"{name:<16} {title}")
         for group in ("model", "data", "experiment"):
-            own = sorted(file.stem for file in (CONF / group).glob(f"{family}_*.yaml"))
+            own = [option for option in options(group) if option.startswith(f"{family}_")]
             if own:
                 print(f"  {group + ':':<12} {' '.join(own)}")
 

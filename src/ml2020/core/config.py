@@ -1,8 +1,4 @@
-"""From what was typed to one checked config. Knows Hydra, never imports torch.
-
-A key's type is the type of its default (an int passes for a float). Where the default is null, or a word is allowed too,
-the comment behind the key in its YAML file lists what may stand there: `# int | all`, `# cpu | gpu`, `# path | null`.
-"""
+"""From what was typed to one checked config. Knows Hydra, never imports torch."""
 
 from __future__ import annotations
 
@@ -10,7 +6,6 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +15,13 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override
 from hydra.errors import HydraException
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from ml2020.core.conf import CONF, groups, options
 from ml2020.core.errors import TypedError, nearest, suggestion
+from ml2020.core.keys import check_key, values_of
 
-CONF = Path(__file__).resolve().parents[3] / "conf"
-_TYPES = {"int": int, "float": (int, float), "str": str, "path": str, "bool": bool, "list": ListConfig}
 _FOR_HYDRA = ("hydra.", "hydra/")
 
 
@@ -67,7 +62,7 @@ def load(root: str, words: list[str], multirun: bool = False) -> tuple[DictConfi
         base = _compose(root, chosen)
     choices = _choices(base)
     for override in typed.values:
-        _check_key(override, base, choices, root)
+        check_key(override, base, choices, root)
     _check_family(base, choices)
     lines = {key: value for key, value in brought.items() if key not in groups()}
     if any(o.key_or_group == "quick" and o.value() is True for o in typed.values) and base.task:
@@ -95,7 +90,7 @@ def _brought(base: DictConfig, typed: Typed) -> dict[str, Any]:
     return {
         key: value
         for key, value in brought.items()
-        if key not in stronger and key not in typed_groups and not (key.split(".")[0] in typed_groups - {"model", "data", "task"})
+        if key not in stronger and key not in typed_groups and key.split(".")[0] not in typed_groups - {"model", "data", "task"}
     }
 
 
@@ -149,32 +144,11 @@ def parse(words: list[str]) -> Typed:
     return typed
 
 
-@cache
-def groups() -> list[str]:
-    """The folders of conf/ that hold options, such as task and model."""
-    return sorted(p.name for p in CONF.iterdir() if p.is_dir() and p.name != "hydra")
-
-
-def options(group: str) -> list[str]:
-    """The options of a group: the names of its YAML files."""
-    return sorted(p.stem for p in (CONF / group).glob("*.yaml"))
-
-
 def _meant(word: str) -> str:
     for group in ("task", "experiment"):
         if near := nearest(word, options(group), 1):
             return f"; did you mean {group}={near[0]}?"
     return "; type it as key=value, such as task=hw03_cnn"
-
-
-def _values(override: Override) -> Iterator[Any]:
-    """Every value an override can take: one, or those of a sweep (the two ends of an interval)."""
-    if not override.is_sweep_override():
-        yield override.value()
-    elif isinstance(sweep := override.value(), IntervalSweep):
-        yield from (sweep.start, sweep.end)
-    else:
-        yield from override.sweep_iterator()
 
 
 def _first(override: Override) -> str:
@@ -187,7 +161,7 @@ def _first(override: Override) -> str:
 
 def _check_options(override: Override) -> None:
     group = override.key_or_group
-    for value in _values(override):
+    for value in values_of(override):
         if value is not None and str(value) not in options(group):
             raise TypedError(f"There is no {group}={value}{suggestion(str(value), options(group))} (conf/{group}/)")
 
@@ -204,123 +178,6 @@ def _compose(root: str, lines: list[str]) -> DictConfig:
 
 def _choices(cfg: DictConfig) -> dict[str, str | None]:
     return {group: cfg.hydra.runtime.choices.get(group) for group in groups()}
-
-
-def _check_key(override: Override, base: DictConfig, choices: dict[str, str | None], root: str) -> None:
-    key = override.key_or_group
-    known = {k: v for k, v in _leaves(base)}
-    if key not in known and not OmegaConf.is_config(OmegaConf.select(base, key)):
-        group = key.split(".")[0]
-        where = f"conf/{group}/{choices[group]}.yaml" if choices.get(group) else f"conf/{root}.yaml"
-        if base.get("task") is None and group in choices and not choices[group]:
-            raise TypedError(f"{key} belongs to a task, but none is chosen; begin with task=..., one of {', '.join(options('task'))}")
-        near = suggestion(key, [k for k in known if not k.endswith("_target_")], 0)
-        raise TypedError(f"There is no key {key}{near} ({where})")
-    if key.split(".")[-1] == "_target_":
-        raise TypedError(f"{key} is chosen by the file of its group; type {key.split('.')[0]}=... instead")
-    node = OmegaConf.select(base, key, throw_on_missing=False)
-    for value in _values(override):
-        _check_type(key, node, value, allowed(key, choices, root))
-
-
-def _leaves(cfg: DictConfig, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name in cfg:
-        if prefix + name in ("hydra", "task.quick", "model.brings", "data.brings"):
-            continue
-        node = cfg._get_node(name)
-        if isinstance(node, DictConfig) and not node._is_none() and not node._is_missing():
-            yield from _leaves(node, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", node
-
-
-def _check_type(key: str, default: Any, value: Any, words: list[str] | None) -> None:
-    if isinstance(value, str) and value.startswith("${"):
-        return
-    if words:
-        if not any(_is(value, word) for word in words):
-            raise TypedError(f"{key} takes {' or '.join(words)}, not {value}{_hint(value, words)}")
-    elif default is None or value is None:
-        if value is not default:
-            raise TypedError(f"{key} cannot be null")
-    elif not _same_type(default, value):
-        raise TypedError(f"{key} takes {_kind(default)}, such as {default}, not {value}")
-
-
-def _is(value: Any, word: str) -> bool:
-    if word == "null":
-        return value is None
-    if word in _TYPES:
-        return _same_type({"int": 0, "float": 0.0, "str": "", "path": "", "bool": False, "list": []}[word], value)
-    return str(value) == word
-
-
-def _same_type(default: Any, value: Any) -> bool:
-    if isinstance(default, bool) or isinstance(value, bool):
-        return isinstance(default, bool) and isinstance(value, bool)
-    if isinstance(default, float):
-        return isinstance(value, int | float)
-    if isinstance(default, list | ListConfig):
-        return isinstance(value, list | ListConfig)
-    if isinstance(default, dict | DictConfig):
-        return isinstance(value, dict | DictConfig)
-    if isinstance(default, str):  # a name made of digits is still a name
-        return isinstance(value, str | int | float) or type(value).__name__ == "QuotedString"
-    return isinstance(value, type(default))
-
-
-def _kind(default: Any) -> str:
-    names = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}
-    return names.get(type(default), "a list" if isinstance(default, list | ListConfig) else "a mapping")
-
-
-def _hint(value: Any, words: list[str]) -> str:
-    near = nearest(str(value), [w for w in words if w not in _TYPES], 1)
-    return f"; did you mean {near[0]}?" if near else ""
-
-
-def allowed(key: str, choices: dict[str, str | None], root: str = "train") -> list[str] | None:
-    """What the comment behind a key lists (`# int | all` gives ["int", "all"]), or None where it lists nothing."""
-    for file, dotted in _places(key, choices, root):
-        found = _comment(file, dotted)
-        if found is not None:
-            return found or None
-    return None
-
-
-def _places(key: str, choices: dict[str, str | None], root: str) -> Iterator[tuple[Path, str]]:
-    group, _, rest = key.partition(".")
-    if rest and choices.get(group):
-        yield from ((file, rest) for file in _chain(group, choices[group]))
-    for overall in ("experiment", "task"):
-        if choices.get(overall):
-            yield CONF / overall / f"{choices[overall]}.yaml", key
-    yield CONF / f"{root}.yaml", key
-
-
-def _chain(group: str, option: str) -> Iterator[Path]:
-    """The option's file, then the files of its group that it builds on."""
-    file = CONF / group / f"{option}.yaml"
-    yield file
-    for entry in (yaml.safe_load(file.read_text()) or {}).get("defaults", []):
-        if isinstance(entry, str) and entry != "_self_":
-            yield from _chain(group, entry)
-
-
-@cache
-def _comment(file: Path, dotted: str) -> list[str] | None:
-    """The alternatives in the comment of a key; [] for a key without any, None for a key that is not in the file."""
-    text = file.read_text()
-    node = yaml.compose(text)
-    key = None
-    for part in dotted.split("."):
-        pairs = node.value if isinstance(node, yaml.MappingNode) else []
-        key, node = next(((k, v) for k, v in pairs if k.value == part), (None, None))
-        if key is None:
-            return None
-    _, _, comment = text.splitlines()[key.start_mark.line].partition("#")
-    listed = re.match(r"\s*([\w.-]+(?:\s*\|\s*[\w.-]+)+)\s*(?:[:;,.(]|$)", comment)
-    return re.split(r"\s*\|\s*", listed[1]) if listed else []
 
 
 def _check_family(base: DictConfig, choices: dict[str, str | None]) -> None:

@@ -46,7 +46,9 @@ def _gpus(wanted: int, typed: str) -> int:
 def set_threads(threads: int | None) -> int:
     """Set torch's threads and say how many; None takes OMP_NUM_THREADS, or every core this process may use."""
     if threads is None:
-        threads = int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
+        threads = int(
+            os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        )
     torch.set_num_threads(at_least(1, threads, "trainer.threads"))
     return threads
 

@@ -20,16 +20,19 @@ class TypedError(UserError):
 
 
 def nearest(word: str, words: Iterable[str], most: int = 3) -> list[str]:
-    """The words most like `word`, best first; for a dotted key the ones with the same last part come first."""
-    words = list(dict.fromkeys(words))
-    same_end = [w for w in words if w != word and w.rpartition(".")[2] == word.rpartition(".")[2]]
-    lowered = {w.lower(): w for w in words}
-    close = [lowered[w] for w in difflib.get_close_matches(word.lower(), lowered, most, 0.6)]
-    return list(dict.fromkeys(sorted(same_end, key=lambda w: -_likeness(w, word)) + close))[:most]
+    """The words most like `word`, best first; a dotted key with the same last part is as good as a small slip."""
+    scores = {other: max(_likeness(word, other), 0.85 * (_last(word) == _last(other))) for other in words if other != word}
+    best = max(scores.values(), default=0)
+    close = [other for other, score in scores.items() if score >= max(0.6, best - 0.05)]
+    return sorted(close, key=lambda other: -scores[other])[:most]
 
 
 def _likeness(a: str, b: str) -> float:
-    return difflib.SequenceMatcher(None, a, b).ratio()
+    return difflib.SequenceMatcher(None, a.lower(), b.lower()).ratio()
+
+
+def _last(word: str) -> str:
+    return word.rpartition(".")[2]
 
 
 def suggestion(word: str, words: Iterable[str], most_listed: int = 12) -> str:

@@ -30,7 +30,7 @@ def perform(cfg: DictConfig) -> None:
     if cfg.do == "test":
         results = evaluate(config, module, data.evaluation_loaders())
         content, _ = report.metrics(config["task"]["main"], results)
-        terminal.say(report.headline(config, folder.facts), style="bold")
+        terminal.say(f"{path}: {report.headline(config, folder.facts)}")
         terminal.say(report.data_line(folder.facts))
         terminal.table(report.rows(config, folder.facts, content))
     else:

@@ -114,14 +114,20 @@ def machine_facts() -> dict[str, Any]:
     return {
         "git": _git_commit(),
         "versions": {"python": platform.python_version()} | {name: metadata.version(name) for name in _PACKAGES},
-        "machine": {"system": f"{platform.system()} {platform.machine()}", "processor": _processor(), "cores": os.cpu_count()},
+        "machine": {
+            "system": f"{platform.system()} {platform.machine()}",
+            "processor": _processor(),
+            "cores": os.cpu_count(),
+        },
     }
 
 
 def _git_commit() -> str | None:
     root = Path(__file__).resolve().parents[3]
     try:
-        commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
+        commit = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, timeout=5, check=True
+        ).stdout.strip()
         dirty = subprocess.run(["git", "status", "--porcelain"], cwd=root, capture_output=True, text=True, timeout=5).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None

@@ -6,7 +6,7 @@ import re
 import textwrap
 from pathlib import Path
 
-CONF = Path(__file__).resolve().parents[3] / "conf"
+from ml2020.core.conf import CONF, options
 
 
 def tasks() -> dict[str, str]:
@@ -19,10 +19,6 @@ def _title(file: Path) -> str:
     return found[1].strip("\"'") if found else ""
 
 
-def _options(group: str) -> list[str]:
-    return sorted(file.stem for file in (CONF / group).glob("*.yaml"))
-
-
 def _listed(words: list[str], indent: int) -> str:
     return textwrap.fill(" ".join(words), 79 - indent).replace("\n", "\n" + " " * indent)
 
@@ -33,8 +29,8 @@ def train_page() -> str:
     lines += [f"  task={name:<13} {title}" for name, title in tasks().items()]
     lines += ["", "Choices (each is a file: conf/<group>/<option>.yaml holds its keys)"]
     for group in ("model", "data", "optimizer", "scheduler", "experiment"):
-        if options := _options(group):
-            lines.append(f"  {group + '=':<13} {_listed(options, 16)}")
+        if found := options(group):
+            lines.append(f"  {group + '=':<13} {_listed(found, 16)}")
     lines += [
         "",
         "Keys of every run",

@@ -61,7 +61,9 @@ class History:
 
     def layout(self, board: dict[str, list[str]], text: str) -> None:
         """Custom charts that put together what is read together, and a page that says what to look at."""
-        self.board.add_custom_scalars({"together": {title: ["Multiline", names] for title, names in board.items()}})
+        self.board.add_custom_scalars(
+            {"together": {title: ["Multiline", [f"^{name}$" for name in names]] for title, names in board.items()}}
+        )
         self.board.add_text("what to look at", text)
 
     def final(self, columns: dict[str, Any], metrics: dict[str, float]) -> None:

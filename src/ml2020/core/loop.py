@@ -157,7 +157,13 @@ class Conductor(pl.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         average = None if self.average is None else self.average.state_dict()
-        return {"step": self.step, "epoch": self.epoch, "phase": self.phase_number, "best": self.best, "average": average}
+        return {
+            "step": self.step,
+            "epoch": self.epoch,
+            "phase": self.phase_number,
+            "best": self.best,
+            "average": average,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.step, self.epoch, self.best = state["step"], state["epoch"], state["best"]

@@ -51,5 +51,11 @@ def one_cycle(optimizer: Optimizer, steps: int, warmup: float, start: float, fin
     within(0.001, 0.999, warmup, "scheduler.warmup")
     peaks = [group["lr"] for group in optimizer.param_groups]
     return OneCycleLR(
-        optimizer, peaks, total_steps=max(2, steps), pct_start=warmup, div_factor=1 / start, final_div_factor=start / final, cycle_momentum=False
+        optimizer,
+        peaks,
+        total_steps=max(2, steps),
+        pct_start=warmup,
+        div_factor=1 / start,
+        final_div_factor=start / final,
+        cycle_momentum=False,
     )

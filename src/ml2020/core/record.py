@@ -1,4 +1,4 @@
-"""experiments/NAME: what a finished run showed, copied from its folder by the program, never typed."""
+"""experiments/NAME: what finished runs showed, copied from their folders by the program, never typed."""
 
 from __future__ import annotations
 
@@ -6,69 +6,96 @@ import csv
 import json
 import re
 import shutil
+import statistics
 from pathlib import Path
 from typing import Any
 
 from ml2020.core.errors import TypedError, UserError
 from ml2020.core.folder import RunFolder
 
+_SAME = ("task", "model", "data_option")
 
-def record(path: Path, name: str | None = None, root: Path | None = None) -> Path:
-    """Write README.md, table.csv, facts and figures of the run in `path` to `root`/NAME; gives that folder.
 
-    Without a name it is called by the run's task, model and data. A record that is there is replaced by a run of the same name only.
+def record(paths: list[Path], name: str | None = None, root: Path | None = None) -> Path:
+    """Write README.md, table.csv, facts and figures of one run, or of several that differ in their seed, to `root`/NAME.
+
+    Without a name it is called by task, model and data. Facts and figures are the first run's; the table has a column a run, the mean
+    and the standard deviation. Raises TypedError or UserError for what is no run, not finished, or of another kind than the first.
     """
+    folders = [_finished(path) for path in paths]
+    facts = folders[0].facts
+    for folder in folders[1:]:
+        if [folder.facts[key] for key in _SAME] != [facts[key] for key in _SAME]:
+            raise TypedError(f"{folder.path} is a run of another task, model or data than {folders[0].path}; record them one by one")
+    name = name or "_".join(dict.fromkeys(facts[key] for key in _SAME))
+    if not re.fullmatch(r"[\w.-]+", name):
+        raise TypedError(f"{name} cannot be the name of a folder; use letters, digits, - and _")
+    target = (root or Path(__file__).resolve().parents[3] / "experiments") / name
+    shutil.rmtree(target, ignore_errors=True)
+    (target / "figures").mkdir(parents=True)
+    for figure in sorted((folders[0].path / "figures").glob("*")):
+        shutil.copyfile(figure, target / "figures" / figure.name)
+    for file in ("metrics.csv", "submission.csv"):
+        if (folders[0].path / file).is_file():
+            shutil.copyfile(folders[0].path / file, target / file)
+    kept = {key: value for key, value in facts.items() if key not in ("spec", "schema")}
+    (target / "run.json").write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
+    rows = _rows(folders)
+    with (target / "table.csv").open("w", newline="") as stream:
+        csv.writer(stream, lineterminator="\n").writerows(rows)
+    (target / "README.md").write_text(_page(name, folders, rows))
+    return target
+
+
+def _finished(path: Path) -> RunFolder:
     if not path.is_dir():
         raise TypedError(f"there is no folder {path}")
     folder = RunFolder.open(path)
     if folder.facts["status"] != "finished":
         raise UserError(f"{path} is {folder.facts['status']}, not finished; only finished runs are recorded")
-    name = name or "_".join(dict.fromkeys([folder.facts["task"], folder.facts["model"], folder.facts["data_option"]]))
-    if not re.fullmatch(r"[\w.-]+", name):
-        raise TypedError(f"{name} cannot be the name of a folder; use letters, digits, - and _")
-    target = (root or Path(__file__).resolve().parents[3] / "experiments") / name
-    metrics = json.loads((path / "metrics.json").read_text())
-    shutil.rmtree(target, ignore_errors=True)
-    (target / "figures").mkdir(parents=True)
-    for figure in sorted((path / "figures").glob("*")):
-        shutil.copyfile(figure, target / "figures" / figure.name)
-    for file in ("metrics.json", "metrics.csv", "submission.csv"):
-        if (path / file).is_file():
-            shutil.copyfile(path / file, target / file)
-    facts = {key: value for key, value in folder.facts.items() if key not in ("spec", "schema")}
-    (target / "run.json").write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
-    with (target / "table.csv").open("w", newline="") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(["metric", "value"])
-        writer.writerows(_table(metrics))
-    (target / "README.md").write_text(_page(name, folder.facts, metrics, sorted(f.name for f in (target / "figures").iterdir())))
-    return target
+    return folder
 
 
-def _table(metrics: dict[str, Any]) -> list[tuple[str, float]]:
-    return [(f"{split}/{key}", value) for split, values in metrics.items() if split not in ("main", "nonfinite") for key, value in values.items()]
+def _rows(folders: list[RunFolder]) -> list[list[Any]]:
+    """Header, then metric, a value a run, and for several runs their mean and standard deviation."""
+    tables = [_flat(json.loads((folder.path / "metrics.json").read_text())) for folder in folders]
+    many = len(folders) > 1
+    header = ["metric", *(f"seed {folder.facts['seed']}" for folder in folders)] + ["mean", "sd"] * many
+    rows: list[list[Any]] = [header]
+    for metric in tables[0]:
+        values = [table[metric] for table in tables if table.get(metric) is not None]
+        if len(values) == len(tables):
+            summary = [statistics.mean(values), statistics.stdev(values)] if many else []
+            rows.append([metric, *(f"{value:.4f}" for value in [*values, *summary])])
+    return rows
 
 
-def _page(name: str, facts: dict[str, Any], metrics: dict[str, Any], figures: list[str]) -> str:
+def _flat(metrics: dict[str, Any]) -> dict[str, float | None]:
+    splits = {split: values for split, values in metrics.items() if split not in ("main", "nonfinite")}
+    return {f"{split}/{key}": value for split, values in splits.items() for key, value in values.items()}
+
+
+def _page(name: str, folders: list[RunFolder], rows: list[list[Any]]) -> str:
+    facts = folders[0].facts
     data, machine = facts["data"], facts["machine"]
     counts = ", ".join(f"{count:,} {words}" for words, count in data["counts"].items())
-    main = metrics["main"]
+    seconds = ", ".join(f"{folder.facts['seconds']:,.0f}" for folder in folders)
+    figures = sorted(file.name for file in (folders[0].path / "figures").glob("*"))
     lines = [
         f"# {name}",
         "",
-        f"    {facts['command']}",
+        *(f"    {folder.facts['command']}" for folder in folders),
         "",
-        f"One run, seed {facts['seed']}, written by `ml2020 record` from the run's folder.",
+        f"Written by `ml2020 record` from the folders of {len(folders)} run(s).",
         "",
-        f"- Main metric: {main['name']} = {main['value']:.4f}",
         f"- Data: {data['name']} ({data['kind']}; {data['licence']}): {counts}",
         f"- Model: {facts['model']}, {facts['parameters']:,} parameters",
-        f"- Took {facts['seconds']:,.0f} s on {facts['device']} with {facts['threads']} thread(s), {machine['processor']}",
+        f"- Took {seconds} s on {facts['device']} with {facts['threads']} thread(s), {machine['processor']}",
         f"- Commit {facts['git']}, " + ", ".join(f"{package} {version}" for package, version in facts["versions"].items()),
         "",
-        "| metric | value |",
-        "| --- | --- |",
-        *(f"| {metric} | {value:.4f} |" for metric, value in _table(metrics) if value is not None),
+        "| " + " | ".join(rows[0]) + " |",
+        "|" + " --- |" * len(rows[0]),
+        *("| " + " | ".join(row) + " |" for row in rows[1:]),
         "",
         *(f"![{Path(figure).stem}](figures/{figure})" for figure in figures),
         "",

@@ -11,7 +11,7 @@ from ml2020.core.history import split_finite
 
 def headline(config: dict[str, Any], facts: dict[str, Any]) -> str:
     """Which homework, which model, which seed."""
-    return f"{config['task']['name']} · {facts['model']}, {facts['parameters']:,} parameters · seed {config['seed']}"
+    return f"{facts['model']}, {facts['parameters']:,} parameters · seed {config['seed']}"
 
 
 def data_line(facts: dict[str, Any]) -> str:

@@ -86,7 +86,10 @@ class Run:
 
     def __init__(self, config: dict[str, Any], folder: RunFolder) -> None:
         self.config, self.folder = config, folder
-        self.main = {"name": config["task"]["main"]["name"], "goal": one_of(("min", "max"), config["task"]["main"]["goal"], "task.main.goal")}
+        self.main = {
+            "name": config["task"]["main"]["name"],
+            "goal": one_of(("min", "max"), config["task"]["main"]["goal"], "task.main.goal"),
+        }
         at_least(1, config["trainer"]["max_epochs"], "trainer.max_epochs")
         at_least(1, config["trainer"]["log_every"], "trainer.log_every")
         self.threads = devices.set_threads(config["trainer"]["threads"])
@@ -101,14 +104,19 @@ class Run:
         parameters = sum(p.numel() for p in self.module.parameters())
         source = self.data.source.facts() | {"counts": self.data.counts, "fingerprint": self.data.fingerprint}
         folder.update(
-            **machine_facts(), device=devices.name(accelerator), threads=self.threads, parameters=parameters, data=source, spec=self.data.spec
+            **machine_facts(),
+            device=devices.name(accelerator),
+            threads=self.threads,
+            parameters=parameters,
+            data=source,
+            spec=self.data.spec,
         )
 
     def work(self) -> None:
         """Fit, measure, draw and sum up; whatever ends it is written into run.json."""
         began = time.monotonic()
         try:
-            terminal.say(report.headline(self.config, self.folder.facts), style="bold")
+            terminal.say(report.headline(self.config, self.folder.facts))
             terminal.say(report.data_line(self.folder.facts))
             if self.config["quick"]:
                 terminal.say("quick=true: a look at how it runs; its figures mean nothing")

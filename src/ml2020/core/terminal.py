@@ -22,7 +22,7 @@ def console() -> Console:
     if _console is None or _console.file is not sys.stdout:
         from rich.console import Console
 
-        _console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+        _console = Console(file=sys.stdout, highlight=False)
     return _console
 
 
@@ -33,7 +33,7 @@ def live() -> bool:
 
 def say(text: str = "", style: str | None = None) -> None:
     """One line of plain text."""
-    console().print(text, style=style, markup=False)
+    console().print(text, style=style, markup=False, soft_wrap=not live())  # a file gets whole lines, a terminal whole words
     note(text)
 
 
@@ -63,7 +63,7 @@ def table(rows: list[tuple[str, ...]]) -> None:
             drawn.add_column(justify="right" if i else "left", overflow="fold")
         for row in rows:
             drawn.add_row(*row)
-        console().print(drawn, soft_wrap=False)
+        console().print(drawn)
         for line in plain:
             note(line)
     else:

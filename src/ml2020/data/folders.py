@@ -56,7 +56,9 @@ def list_pictures(path: str) -> Listing:
             by_split.setdefault(found[0], []).append((name, found[1], mark))
     for split in ("train", "val"):
         if unnamed := [name for name, kind, _ in by_split.get(split, []) if kind is None]:
-            raise UserError(f"{place}: {unnamed[0]} has no class; it should be called class_number.jpg or stand in a folder of its class")
+            raise UserError(
+                f"{place}: {unnamed[0]} has no class; it should be called class_number.jpg or stand in a folder of its class"
+            )
     if not by_split.get("train"):
         raise UserError(f"{place} holds no training pictures (training/<class>_<number>.jpg or training/<class>/<name>.jpg)")
     for rows in by_split.values():

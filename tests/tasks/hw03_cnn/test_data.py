@@ -84,7 +84,7 @@ def test_the_originals_merged_split_is_70_30_and_seeded(food: Path):
 
 
 def test_too_few_pictures_are_told(food: Path):
-    for file in [*food.glob("training/*")][6:] + [*food.glob("validation/*")]:
+    for file in [*[*food.glob("training/*")][6:], *food.glob("validation/*")]:
         file.unlink()
     with pytest.raises(UserError, match="at least"):
         Folder(str(food), 16, split="merged", cache_dir=str(food.parent / "cache")).prepare()

@@ -32,11 +32,23 @@ def confusion(counts: np.ndarray, classes: list[str], split: str) -> Figure:
     ticks = range(len(classes))
     axes.set_xticks(ticks, classes, rotation=45, ha="right", fontsize=8)
     axes.set_yticks(ticks, classes, fontsize=8)
-    axes.set(xlabel="named", ylabel="true", title=f"{split}: {100 * np.trace(counts) / max(counts.sum(), 1):.1f} % right; each row in per cent")
+    axes.set(
+        xlabel="named",
+        ylabel="true",
+        title=f"{split}: {100 * np.trace(counts) / max(counts.sum(), 1):.1f} % right; each row in per cent",
+    )
     for i in ticks:
         for j in ticks:
             if shares[i, j] >= 0.5:
-                axes.text(j, i, f"{shares[i, j]:.0f}", ha="center", va="center", fontsize=7, color="white" if shares[i, j] > 55 else "black")
+                axes.text(
+                    j,
+                    i,
+                    f"{shares[i, j]:.0f}",
+                    ha="center",
+                    va="center",
+                    fontsize=7,
+                    color="white" if shares[i, j] > 55 else "black",
+                )
     return figure
 
 

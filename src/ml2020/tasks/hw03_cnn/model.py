@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -97,9 +98,15 @@ class Classifier(Module):
     def figures(self, data: Any, history: Any) -> Iterator[tuple[str, Figure]]:
         split = "test" if "test" in self.kept else "val"
         kept = self.kept[split]
-        yield "curves", figures.curves(history.series("train/loss"), history.series("val/loss"), history.series("val/acc"))
+        yield (
+            "curves",
+            figures.curves(history.series("train/loss"), history.series("val/loss"), history.series("val/acc")),
+        )
         yield "confusion", figures.confusion(kept["confusion"].numpy(), self.classes, split)
-        yield "mistakes", figures.mistakes(data.splits[split][0].numpy(), kept["probabilities"].numpy(), kept["labels"].numpy(), self.classes)
+        yield (
+            "mistakes",
+            figures.mistakes(data.splits[split][0].numpy(), kept["probabilities"].numpy(), kept["labels"].numpy(), self.classes),
+        )
         loader = data.train_dataloader()
         index = torch.linspace(0, len(data.splits["train"][0]) - 1, 10).long()
         views = torch.stack([loader.take(index, epoch)[0] for epoch in range(5)])
@@ -123,8 +130,17 @@ class ConvNet(nn.Sequential):
     """
 
     def __init__(
-        self, channels: int, size: int, classes: int, *, channels_per_stage: list[int], pools: int = 5, convolutions: int = 1,
-        dense: list[int] | None = None, norm: bool = True, dropout: float = 0.0,
+        self,
+        channels: int,
+        size: int,
+        classes: int,
+        *,
+        channels_per_stage: list[int],
+        pools: int = 5,
+        convolutions: int = 1,
+        dense: list[int] | None = None,
+        norm: bool = True,
+        dropout: float = 0.0,
     ) -> None:
         at_least(1, convolutions, "model.net.convolutions"), within(0, 0.95, dropout, "model.net.dropout")
         side, width = size, channels
@@ -151,7 +167,7 @@ class MLP(nn.Sequential):
     def __init__(self, channels: int, size: int, classes: int, *, hidden: list[int], dropout: float = 0.0) -> None:
         widths = [channels * size * size, *hidden]
         layers: list[nn.Module] = [nn.Flatten()]
-        for inputs, outputs in zip(widths, widths[1:], strict=False):
+        for inputs, outputs in itertools.pairwise(widths):
             layers += [nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs), nn.ReLU(inplace=True), nn.Dropout(dropout)]
         super().__init__(*layers, nn.Linear(widths[-1], classes))
 
@@ -178,19 +194,38 @@ class ResidualBlock(nn.Module):
 
 
 class ResNet(nn.Sequential):
-    """A small pre-activation residual network: a stem, stages of blocks, an average over places, one dense layer."""
+    """A small pre-activation residual network: a stem that halves the side, stages of blocks, each but the first halving it again, an
+    average over places, one dense layer."""
 
     def __init__(
-        self, channels: int, size: int, classes: int, *, channels_per_stage: list[int], blocks: int = 1, dropout: float = 0.0, drop_path: float = 0.0,
+        self,
+        channels: int,
+        size: int,
+        classes: int,
+        *,
+        channels_per_stage: list[int],
+        blocks: int = 1,
+        dropout: float = 0.0,
+        drop_path: float = 0.0,
     ) -> None:
-        at_least(1, blocks, "model.net.blocks"), within(0, 0.95, dropout, "model.net.dropout"), within(0, 0.95, drop_path, "model.net.drop_path")
+        (
+            at_least(1, blocks, "model.net.blocks"),
+            within(0, 0.95, dropout, "model.net.dropout"),
+            within(0, 0.95, drop_path, "model.net.drop_path"),
+        )
         width = channels_per_stage[0]
         total = blocks * len(channels_per_stage)
-        layers: list[nn.Module] = [nn.Conv2d(channels, width, 3, padding=1, bias=False)]
+        layers: list[nn.Module] = [nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.MaxPool2d(2)]
         for stage, outputs in enumerate(channels_per_stage):
             for i in range(blocks):
                 depth = stage * blocks + i
                 layers.append(ResidualBlock(width, outputs, 2 if i == 0 and stage else 1, drop_path * depth / max(1, total - 1)))
                 width = outputs
-        layers += [nn.BatchNorm2d(width), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout)]
+        layers += [
+            nn.BatchNorm2d(width),
+            nn.ReLU(inplace=True),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+            nn.Dropout(dropout),
+        ]
         super().__init__(*layers, nn.Linear(width, classes))
