@@ -59,7 +59,7 @@ install:
 		echo "Keeping the torch that is in $(VENV); installing the rest."; \
 		grep -vE '^(torch|torchvision|triton|nvidia-.*|cuda-.*)==' constraints.txt > $(VENV)/constraints.txt; \
 	else \
-		echo "Installing into $(VENV): about 2.8 GB to download on Linux (torch with its CUDA libraries is most of it), 6.5 GB on disk."; \
+		echo "Installing into $(VENV): about 2.8 GB to download on Linux (torch with its CUDA libraries is most of it), 6.5 GB on disk; 2 to 10 minutes, quietly."; \
 		echo "Without a GPU 0.6 GB will do: see \"A smaller torch\" in README.md (Ctrl-C now, nothing is lost)."; \
 		cp constraints.txt $(VENV)/constraints.txt; \
 	fi

@@ -156,7 +156,8 @@ def test_several_seeds_are_recorded_with_mean_and_spread(tmp_path: Path):
 
 def finished(path: Path, status: str = "finished", seed: int = 0, value: float = 0.5) -> RunFolder:
     facts = {
-        "task": "hw99", "model": "hw99_m", "data_option": "hw99_d", "command": "python train.py task=hw99", "seed": seed, "parameters": 7,
+        "task": "hw99", "model": "hw99_m", "data_option": "hw99_d", "command": "python train.py task=hw99",
+        "seed": seed, "parameters": 7,
         "data": {"name": "dots", "kind": "rendered", "licence": "CC0", "counts": {"for training": 5}}, "device": "cpu", "threads": 1,
         "machine": {"processor": "p"}, "git": None, "versions": {"torch": "2"}, "seconds": 3.0, "spec": {},
     }  # fmt: skip

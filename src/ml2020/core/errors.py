@@ -65,6 +65,14 @@ def one_of(options: Iterable[str], value: Any, key: str) -> Any:
     return value
 
 
+def whole_numbers(value: Any, key: str, least: int = 1, empty: bool = False) -> list[int]:
+    """`value`, if it is a list of whole numbers >= `least`."""
+    good = isinstance(value, list | tuple) and all(isinstance(v, int) and not isinstance(v, bool) and v >= least for v in value)
+    if not good or (not value and not empty):
+        raise TypedError(f"{key} must be a list of whole numbers of at least {least}, such as [32,64], not {value}")
+    return list(value)
+
+
 def _did_you_mean(value: Any, options: list[str]) -> str:
     near = nearest(str(value), options, 1)
     return f"; did you mean {near[0]}?" if near else ""

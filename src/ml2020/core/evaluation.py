@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 
 from ml2020.core import devices, report, terminal
 from ml2020.core.errors import TypedError, UserError
-from ml2020.core.run import evaluate, make_trainer, reopen
+from ml2020.core.run import evaluate, make_trainer, reopen, restore
 
 
 def perform(cfg: DictConfig) -> None:
@@ -22,9 +22,9 @@ def perform(cfg: DictConfig) -> None:
     if not path.is_dir():
         raise TypedError(f"there is no folder {path}")
     changes = {"data.path": cfg.data_path, "data.cache_dir": cfg.cache_dir, "trainer.gpus": cfg.gpus}
-    config, folder, parts = reopen(path, {key: value for key, value in changes.items() if value is not None})
+    config, folder = reopen(path, {key: value for key, value in changes.items() if value is not None})
     devices.set_threads(config["trainer"]["threads"] or folder.facts.get("threads"))
-    data, module = parts()
+    data, module = restore(config, path)
     if data.fingerprint != folder.facts["data"]["fingerprint"]:
         terminal.warn("the data is not what the run was trained on: its files, its generator or a package has changed")
     if cfg.do == "test":

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 import warnings
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -208,8 +207,8 @@ def evaluate(config: dict[str, Any], module: Module, loaders: dict[str, TensorLo
     return {split: module.results[split] for split in loaders}
 
 
-def reopen(path: Path, changes: dict[str, Any] | None = None) -> tuple[dict[str, Any], RunFolder, partial]:
-    """Config and folder of an earlier run, and a function that gives its (data, module) with the chosen weights."""
+def reopen(path: Path, changes: dict[str, Any] | None = None) -> tuple[dict[str, Any], RunFolder]:
+    """Config (with `changes`, {dotted key: value}) and folder of an earlier run."""
     folder = RunFolder.open(path)
     config = folder.config()
     for key, value in (changes or {}).items():
@@ -218,11 +217,12 @@ def reopen(path: Path, changes: dict[str, Any] | None = None) -> tuple[dict[str,
         for part in parts:
             node = node[part]
         node[last] = value
+    return config, folder
 
-    def parts() -> tuple[DataModule, Module]:
-        data, module = assemble(config)
-        file = path / "checkpoints" / ("best.ckpt" if module.choose_by == "best" else "last.ckpt")
-        load_weights(module, file if file.is_file() else path / "checkpoints" / "last.ckpt")
-        return data, module
 
-    return config, folder, parts
+def restore(config: dict[str, Any], path: Path) -> tuple[DataModule, Module]:
+    """Data and model of an earlier run, with the weights that it tested."""
+    data, module = assemble(config)
+    best = path / "checkpoints" / "best.ckpt"
+    load_weights(module, best if module.choose_by == "best" and best.is_file() else best.with_name("last.ckpt"))
+    return data, module

@@ -59,6 +59,17 @@ def grey(pictures: Tensor) -> Tensor:
     return (pictures * weights).sum(1, keepdim=True)
 
 
+def blur(pictures: Tensor, sigma: Tensor) -> Tensor:
+    """Gaussian blur of (n, c, h, w) by `sigma` (n,) pixels, 9 x 9, as v2.functional.gaussian_blur."""
+    taps = torch.arange(-4, 5, device=pictures.device, dtype=pictures.dtype)
+    weights = torch.exp(-0.5 * (taps / sigma.clamp_min(1e-3)[:, None]) ** 2)
+    weights = weights / weights.sum(1, keepdim=True)
+    x = F.pad(pictures, (4, 4, 4, 4), mode="reflect")
+    height, width = pictures.shape[-2:]
+    x = sum(_wide(weights[:, i]) * x[:, :, i : i + height] for i in range(9))
+    return sum(_wide(weights[:, i]) * x[:, :, :, i : i + width] for i in range(9))
+
+
 def lines(pictures: Tensor, how: Tensor) -> Tensor:
     """Redraw the lines of (n, c, h, w) by `how` (n,) int64: 0 leaves a picture alone, 1 thins dark lines (the brightest of 3 x 3),
     2 thickens them (the darkest of 3 x 3), 3 outlines every edge in black. For drawings: artists differ in lines more than in shapes.
@@ -113,6 +124,8 @@ class Augment:
         greyscale: float = 0.0,
         permute: float = 0.0,
         lines: float = 0.0,
+        blur: float = 0.0,
+        blur_size: float = 2.5,
         erase: float = 0.0,
         erase_size: float = 0.4,
         mixup: float = 0.0,
@@ -125,6 +138,8 @@ class Augment:
         self.shift = within(0, 1, shift, "data.augment.shift")
         self.shear = within(0, 60, shear, "data.augment.shear")
         self.greyscale = within(0, 1, greyscale, "data.augment.greyscale")
+        self.blur = within(0, 1, blur, "data.augment.blur")
+        self.blur_size = within(0, 10, blur_size, "data.augment.blur_size")
         self.lines = within(0, 1, lines, "data.augment.lines")
         self.permute = within(0, 1, permute, "data.augment.permute")
         self.colour = {
@@ -144,6 +159,8 @@ class Augment:
             x = affine(x, self.matrix(draws))
         elif self.flip:
             x = torch.where(_wide(draws.chance(self.flip)), x.flip(-1), x)
+        if self.blur:
+            x = blur(x, draws.uniform(0.3, 1.0) * self.blur_size * draws.chance(self.blur))
         if self.lines:
             x = lines(x, draws.integers(1, 4) * draws.chance(self.lines))
         for name, strength in self.colour.items():

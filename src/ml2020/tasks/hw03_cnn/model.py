@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
 
-from ml2020.core.errors import at_least, one_of, within
+from ml2020.core.errors import at_least, one_of, whole_numbers, within
 from ml2020.core.loaders import TensorLoader
 from ml2020.core.module import Module
 from ml2020.tasks.hw03_cnn import figures
@@ -142,7 +142,9 @@ class ConvNet(nn.Sequential):
         norm: bool = True,
         dropout: float = 0.0,
     ) -> None:
+        whole_numbers(channels_per_stage, "model.net.channels_per_stage"), whole_numbers(dense or [], "model.net.dense", empty=True)
         at_least(1, convolutions, "model.net.convolutions"), within(0, 0.95, dropout, "model.net.dropout")
+        at_least(0, pools, "model.net.pools")
         side, width = size, channels
         layers: list[nn.Module] = []
         for stage, outputs in enumerate(channels_per_stage):
@@ -165,6 +167,7 @@ class MLP(nn.Sequential):
     """Dense layers on the flattened picture."""
 
     def __init__(self, channels: int, size: int, classes: int, *, hidden: list[int], dropout: float = 0.0) -> None:
+        whole_numbers(hidden, "model.net.hidden"), within(0, 0.95, dropout, "model.net.dropout")
         widths = [channels * size * size, *hidden]
         layers: list[nn.Module] = [nn.Flatten()]
         for inputs, outputs in itertools.pairwise(widths):
@@ -209,6 +212,7 @@ class ResNet(nn.Sequential):
         drop_path: float = 0.0,
     ) -> None:
         (
+            whole_numbers(channels_per_stage, "model.net.channels_per_stage"),
             at_least(1, blocks, "model.net.blocks"),
             within(0, 0.95, dropout, "model.net.dropout"),
             within(0, 0.95, drop_path, "model.net.drop_path"),
