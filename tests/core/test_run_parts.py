@@ -19,7 +19,7 @@ from ml2020.core.errors import TypedError, UserError, nearest, within
 from ml2020.core.folder import RunFolder
 from ml2020.core.history import History, Means
 from ml2020.core.network import layers, network_figure
-from ml2020.core.record import record
+from ml2020.core.record import portable, record
 
 
 def rates(schedule, steps: int, lr: float = 2.0) -> list[float]:
@@ -176,6 +176,11 @@ def test_a_record_is_written_from_the_folder(tmp_path: Path):
     page = (target / "README.md").read_text()
     assert "python train.py task=hw99" in page and "| val/acc | 0.5000 |" in page and "figures/a.png" in page and "CC0" in page
     assert (target / "table.csv").read_text() == "metric,seed 0\nval/acc,0.5000\n"
+
+
+def test_a_recorded_command_names_no_folder_of_one_machine():
+    typed = "python train.py task=hw03_cnn data_dir=/home/me/data output_dir=/mnt/x cache_dir=/c name=a seed=1 data.path=/d/food.zip"
+    assert portable(typed) == "python train.py task=hw03_cnn data_dir=PATH seed=1 data.path=PATH"
 
 
 def test_only_finished_runs_are_recorded(tmp_path: Path):

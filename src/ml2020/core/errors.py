@@ -21,7 +21,7 @@ class TypedError(UserError):
 
 def nearest(word: str, words: Iterable[str], most: int = 3) -> list[str]:
     """The words most like `word`, best first; a dotted key with the same last part is as good as a small slip."""
-    scores = {other: max(_likeness(word, other), 0.85 * (_last(word) == _last(other))) for other in words if other != word}
+    scores = {other: max(_likeness(word, other), 0.85 * (_last(word) == _last(other))) for other in words}
     best = max(scores.values(), default=0)
     close = [other for other, score in scores.items() if score >= max(0.6, best - 0.05)]
     return sorted(close, key=lambda other: -scores[other])[:most]

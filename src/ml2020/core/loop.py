@@ -53,6 +53,7 @@ class Conductor(pl.Callback):
         """Before the fit of a phase."""
         self.phase, self.phase_number = phase, number
         self.best = None
+        self.handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
         self.average = Average(module, self.ema_decay) if self.ema_decay else None
         self.bar.begin(phase.name, number, epochs, len(phase.loader))
 
@@ -64,7 +65,7 @@ class Conductor(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, module: Module) -> None:
         if threading.current_thread() is threading.main_thread():  # after Lightning's own handlers, which exit with 0
-            for number in (signal.SIGTERM, signal.SIGINT):
+            for number in self.handlers:
                 signal.signal(number, self._heed)
 
     def _heed(self, number: int, frame: Any) -> None:
@@ -112,6 +113,9 @@ class Conductor(pl.Callback):
     def on_train_end(self, trainer: pl.Trainer, module: Module) -> None:
         if self.average is not None:  # from here on the averaged weights are the module's
             self.average.swap()
+        if threading.current_thread() is threading.main_thread():  # a signal between two fits ends the run at once
+            for number, handler in self.handlers.items():
+                signal.signal(number, handler)
         self.bar.end()
 
     # The pieces.

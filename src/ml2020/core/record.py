@@ -38,13 +38,20 @@ def record(paths: list[Path], name: str | None = None, root: Path | None = None)
     for file in ("metrics.csv", "submission.csv"):
         if (folders[0].path / file).is_file():
             shutil.copyfile(folders[0].path / file, target / file)
-    kept = {key: value for key, value in facts.items() if key not in ("spec", "schema")}
+    kept = {key: value for key, value in facts.items() if key not in ("spec", "schema", "overrides")}
+    kept["command"] = portable(kept["command"])
     (target / "run.json").write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
     rows = _rows(folders)
     with (target / "table.csv").open("w", newline="") as stream:
         csv.writer(stream, lineterminator="\n").writerows(rows)
     (target / "README.md").write_text(_page(name, folders, rows))
     return target
+
+
+def portable(command: str) -> str:
+    """A command without the folders of one machine: where the data lay is PATH, where the run went does not matter."""
+    words = [re.sub(r"^(data_dir|data\.path)=.*", r"\1=PATH", word) for word in command.split()]
+    return " ".join(word for word in words if not word.startswith(("output_dir=", "cache_dir=", "name=", "trainer.threads=")))
 
 
 def _finished(path: Path) -> RunFolder:
@@ -84,7 +91,7 @@ def _page(name: str, folders: list[RunFolder], rows: list[list[Any]]) -> str:
     lines = [
         f"# {name}",
         "",
-        *(f"    {folder.facts['command']}" for folder in folders),
+        *(f"    {portable(folder.facts['command'])}" for folder in folders),
         "",
         f"Written by `ml2020 record` from the folders of {len(folders)} run(s).",
         "",

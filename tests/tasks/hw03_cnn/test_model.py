@@ -129,9 +129,11 @@ def test_the_loss_with_smoothed_distributions_is_the_formula(classifier: Classif
     torch.testing.assert_close(classifier.loss((x, F.one_hot(labels, 8).float())), by_hand)
 
 
-def test_test_time_augmentation_of_a_mirrored_picture_is_the_same(classifier: Classifier):
+@pytest.mark.parametrize("tta", ["flip", "views"])
+def test_test_time_augmentation_of_a_mirrored_picture_is_the_same(classifier: Classifier, tta: str):
+    classifier.tta = tta
     x = torch.rand(3, 3, 16, 16)
-    torch.testing.assert_close(classifier.probabilities(x), classifier.probabilities(x.flip(-1)))
+    torch.testing.assert_close(classifier.probabilities(x), classifier.probabilities(x.flip(-1)), atol=1e-5, rtol=1e-4)
     assert torch.allclose(classifier.probabilities(x).sum(1), torch.ones(3))
 
 

@@ -78,7 +78,7 @@ class Drawings(Pictures):
 
     def __init__(
         self,
-        seed: int = 0,
+        seed: int = 4,
         image_size: int = 48,
         split: str = "drawing",
         train_per_class: int = 320,

@@ -16,6 +16,7 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionM
 from ml2020.core.errors import at_least, one_of, whole_numbers, within
 from ml2020.core.loaders import TensorLoader
 from ml2020.core.module import Module
+from ml2020.data.augment import affine, affine_matrix
 from ml2020.tasks.hw03_cnn import figures
 
 
@@ -23,8 +24,8 @@ class Classifier(Module):
     """A network that names the kind of a picture, trained by cross-entropy.
 
     `net` is called as net(channels=3, size=48, classes=11) and gives logits (n, classes) for pictures (n, 3, size, size), normalised.
-    `tta` adds test-time augmentation: the mean probability of the picture and its mirror image ("flip"), or of these and four small
-    shifts of each ("shifts").
+    `tta` adds test-time augmentation: the mean probability of the picture and its mirror image ("flip"), or of ten views: the picture,
+    two sizes and two small rotations, each mirrored too ("views").
     """
 
     def __init__(self, net: Callable[..., nn.Module], label_smoothing: float = 0.0, normalize: bool = True, tta: str = "flip") -> None:
@@ -32,7 +33,7 @@ class Classifier(Module):
         self.make_net = net
         self.label_smoothing = within(0, 0.9, label_smoothing, "model.label_smoothing")
         self.normalize = normalize
-        self.tta = one_of(("none", "flip", "shifts"), tta, "model.tta")
+        self.tta = one_of(("none", "flip", "views"), tta, "model.tta")
 
     def configure(self, spec: dict[str, Any]) -> None:
         channels, size, _ = spec["input"]
@@ -84,10 +85,12 @@ class Classifier(Module):
 
     def probabilities(self, pictures: Tensor) -> Tensor:
         """(n, classes): the mean over the views of test-time augmentation."""
-        views = [pictures] if self.tta == "none" else [pictures, pictures.flip(-1)]
-        if self.tta == "shifts":
-            step = max(1, pictures.shape[-1] // 16)
-            views += [view.roll(shift, dim) for view in views for dim in (2, 3) for shift in (-step, step)]
+        views = [pictures]
+        if self.tta == "views":
+            views += [turned(pictures, scale=scale) for scale in (0.85, 1.15)]
+            views += [turned(pictures, angle=angle) for angle in (-0.15, 0.15)]
+        if self.tta != "none":
+            views += [view.flip(-1) for view in views]
         return torch.stack([self(view).float().softmax(1) for view in views]).mean(0)
 
     def predict_rows(self, loader: TensorLoader) -> tuple[tuple[str, str], list[tuple[int, int]]]:
@@ -111,6 +114,12 @@ class Classifier(Module):
         index = torch.linspace(0, len(data.splits["train"][0]) - 1, 10).long()
         views = torch.stack([loader.take(index, epoch)[0] for epoch in range(5)])
         yield "samples", figures.samples(data.splits["train"][0][index].numpy(), views.cpu().numpy())
+
+
+def turned(pictures: Tensor, scale: float = 1.0, angle: float = 0.0) -> Tensor:
+    """All pictures (n, c, s, s) enlarged by `scale` and turned by `angle` radians."""
+    one, zero = pictures.new_ones(len(pictures)), pictures.new_zeros(len(pictures))
+    return affine(pictures, affine_matrix(one * angle, one * scale, zero, zero, zero, zero))
 
 
 def block(inputs: int, outputs: int, norm: bool, pool: bool) -> nn.Sequential:
