@@ -63,5 +63,6 @@ install:
 		echo "Without a GPU 0.6 GB will do: see \"A smaller torch\" in README.md (Ctrl-C now, nothing is lost)."; \
 		cp constraints.txt $(VENV)/constraints.txt; \
 	fi
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip -q
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(VENV)/constraints.txt -e '.[$(EXTRAS)]'
 	@touch $(MARK)
