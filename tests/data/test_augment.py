@@ -36,7 +36,13 @@ def test_affine_maps_agree_with_torchvision(pictures: torch.Tensor):
 
 
 def test_a_mirrored_map_is_the_map_of_the_mirrored_picture(pictures: torch.Tensor):
-    numbers = torch.tensor([0.3] * 5), torch.tensor([1.2] * 5), torch.tensor([0.1] * 5), torch.tensor([0.05] * 5), torch.tensor([0.1] * 5)
+    numbers = (
+        torch.tensor([0.3] * 5),
+        torch.tensor([1.2] * 5),
+        torch.tensor([0.1] * 5),
+        torch.tensor([0.05] * 5),
+        torch.tensor([0.1] * 5),
+    )
     mirrored = augment.affine(pictures, augment.affine_matrix(*numbers, torch.ones(5)))
     plain = augment.affine(pictures.flip(-1), augment.affine_matrix(*numbers, torch.zeros(5)))
     torch.testing.assert_close(mirrored, plain, atol=2e-5, rtol=0)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
 
+from ml2020.core.draws import Draws
 from ml2020.core.errors import at_least, one_of, whole_numbers, within
 from ml2020.core.loaders import TensorLoader
 from ml2020.core.module import Module
@@ -110,10 +111,10 @@ class Classifier(Module):
             "mistakes",
             figures.mistakes(data.splits[split][0].numpy(), kept["probabilities"].numpy(), kept["labels"].numpy(), self.classes),
         )
-        loader = data.train_dataloader()
-        index = torch.linspace(0, len(data.splits["train"][0]) - 1, 10).long()
-        views = torch.stack([loader.take(index, epoch)[0] for epoch in range(5)])
-        yield "samples", figures.samples(data.splits["train"][0][index].numpy(), views.cpu().numpy())
+        pictures = data.splits["train"][0]
+        index = torch.linspace(0, len(pictures) - 1, 10).long()
+        views = torch.stack([data.augment(Draws(data.run_seed, epoch, index), pictures[index]) for epoch in range(5)])
+        yield "samples", figures.samples(pictures[index].numpy(), views.numpy())
 
 
 def turned(pictures: Tensor, scale: float = 1.0, angle: float = 0.0) -> Tensor:
