@@ -27,7 +27,7 @@ class Pictures(DataModule):
     """Labelled uint8 pictures (n, 3, size, size) in splits; augmentation in training only.
 
     `spec`: input (3, size, size); classes, names in the order of the labels; mean and std (3 numbers each), of the training pictures
-    as shares of white.
+    as shares of white; tested, the split that judges (test, or val where no other has labels).
     """
 
     def __init__(self, batch_size: int, augment: Augment | None = None) -> None:
@@ -40,7 +40,9 @@ class Pictures(DataModule):
         pictures = self.splits["train"][0]
         share = pictures.double().div(255)
         mean, std = share.mean((0, 2, 3)), share.std((0, 2, 3))
-        self.spec = {"input": list(pictures.shape[1:]), "classes": classes, "mean": mean.tolist(), "std": std.tolist()}
+        tested = "test" if "test" in self.splits else "val"
+        shape = list(pictures.shape[1:])
+        self.spec = {"input": shape, "classes": classes, "mean": mean.tolist(), "std": std.tolist(), "tested": tested}
         words = {"train": "for training", "val": "for validation", "test": "for the test", "predict": "without labels"}
         self.counts = {words[split]: len(x) for split, (x, _) in self.splits.items()}
 

@@ -38,7 +38,7 @@ class Classifier(Module):
 
     def configure(self, spec: dict[str, Any]) -> None:
         channels, size, _ = spec["input"]
-        self.classes = spec["classes"]
+        self.classes, self.tested = spec["classes"], spec["tested"]
         self.net = self.make_net(channels=channels, size=size, classes=len(self.classes))
         mean, std = (torch.tensor(spec[k] if self.normalize else [float(k == "std")] * channels) for k in ("mean", "std"))
         self.register_buffer("mean", mean.view(1, -1, 1, 1).float())
@@ -68,7 +68,7 @@ class Classifier(Module):
         logits = self(pictures)
         self.metrics.update(logits, labels)
         self.batches.append((logits.float().softmax(1), labels))
-        if self.tta != "none" and not self.trainer.validating and self.trainer.state.fn == "test":
+        if self.tta != "none" and self.trainer.testing and self.split == self.tested:  # ten views cost ten times as much
             self.acc_tta.update(self.probabilities(pictures), labels)
 
     def evaluate_end(self) -> dict[str, Tensor]:
@@ -100,8 +100,7 @@ class Classifier(Module):
         return ("Id", "Category"), [(number, int(label)) for number, label in enumerate(named)]
 
     def figures(self, data: Any, history: Any) -> Iterator[tuple[str, Figure]]:
-        split = "test" if "test" in self.kept else "val"
-        kept = self.kept[split]
+        split, kept = self.tested, self.kept[self.tested]
         yield (
             "curves",
             figures.curves(history.series("train/loss"), history.series("val/loss"), history.series("val/acc")),
