@@ -178,6 +178,15 @@ def test_a_record_is_written_from_the_folder(tmp_path: Path):
     assert (target / "table.csv").read_text() == "metric,seed 0\nval/acc,0.5000\n"
 
 
+def test_pictures_of_unknown_licence_are_not_recorded(tmp_path: Path):
+    folder = finished(tmp_path / "run")
+    folder.write_text("figures/mistakes.png", "x")
+    folder.update(task="hw03_cnn", data=folder.facts["data"] | {"kind": "files"})
+    target = record([folder.path], "food", tmp_path)
+    assert [file.name for file in (target / "figures").iterdir()] == ["a.png"]
+    assert "mistakes" not in (target / "README.md").read_text()
+
+
 def test_a_recorded_command_names_no_folder_of_one_machine():
     typed = "python train.py task=hw03_cnn data_dir=/home/me/data output_dir=/mnt/x cache_dir=/c name=a seed=1 data.path=/d/food.zip"
     assert portable(typed) == "python train.py task=hw03_cnn data_dir=PATH seed=1 data.path=PATH"

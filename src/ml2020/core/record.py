@@ -10,6 +10,9 @@ import statistics
 from pathlib import Path
 from typing import Any
 
+import yaml
+
+from ml2020.core.conf import CONF
 from ml2020.core.errors import TypedError, UserError
 from ml2020.core.folder import RunFolder
 
@@ -33,7 +36,7 @@ def record(paths: list[Path], name: str | None = None, root: Path | None = None)
     target = (root or Path(__file__).resolve().parents[3] / "experiments") / name
     shutil.rmtree(target, ignore_errors=True)
     (target / "figures").mkdir(parents=True)
-    for figure in sorted((folders[0].path / "figures").glob("*")):
+    for figure in _figures(folders[0]):
         shutil.copyfile(figure, target / "figures" / figure.name)
     for file in ("metrics.csv", "submission.csv"):
         if (folders[0].path / file).is_file():
@@ -63,6 +66,14 @@ def _finished(path: Path) -> RunFolder:
     return folder
 
 
+def _figures(folder: RunFolder) -> list[Path]:
+    """The figures that may be published: pictures of somebody else's files stay where they are."""
+    file = CONF / "task" / f"{folder.facts['task']}.yaml"
+    task = yaml.safe_load(file.read_text())["task"] if file.is_file() else {}
+    hidden = task.get("shows_data", []) if folder.facts["data"]["kind"] in ("course", "files") else []
+    return [figure for figure in sorted((folder.path / "figures").glob("*")) if figure.stem not in hidden]
+
+
 def _rows(folders: list[RunFolder]) -> list[list[Any]]:
     """Header, then metric, a value a run, and for several runs their mean and standard deviation."""
     tables = [_flat(json.loads((folder.path / "metrics.json").read_text())) for folder in folders]
@@ -87,7 +98,7 @@ def _page(name: str, folders: list[RunFolder], rows: list[list[Any]]) -> str:
     data, machine = facts["data"], facts["machine"]
     counts = ", ".join(f"{count:,} {words}" for words, count in data["counts"].items())
     seconds = ", ".join(f"{folder.facts['seconds']:,.0f}" for folder in folders)
-    figures = sorted(file.name for file in (folders[0].path / "figures").glob("*"))
+    figures = [file.name for file in _figures(folders[0])]
     lines = [
         f"# {name}",
         "",
