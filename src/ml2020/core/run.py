@@ -183,6 +183,8 @@ class Run:
         """Keep a figure as figures/<name>.png and under the same name in TensorBoard."""
         target = self.folder.path / "figures" / f"{name}.png"
         target.parent.mkdir(exist_ok=True)
+        if (layout := figure.get_layout_engine()) is not None:
+            layout.set(rect=(0, 0.03, 1, 0.97))  # room for the line that says what the data is
         figure.text(0.995, 0.005, self.data.source.name, ha="right", va="bottom", fontsize=6, color="0.45")
         figure.savefig(target, dpi=110)
         self.history.figure(name, figure, self.conductor.step)
