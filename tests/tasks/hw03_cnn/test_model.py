@@ -145,5 +145,5 @@ def test_a_wrong_option_names_its_key(key: str, value: object):
 
 @pytest.mark.parametrize("stages", [[], ["a"], [0], [3.5], 32])
 def test_stages_that_are_no_whole_numbers_are_told(stages: object):
-    with pytest.raises(TypedError, match="model.net.channels_per_stage must be a list of whole numbers"):
+    with pytest.raises(TypedError, match=r"model\.net\.channels_per_stage must be a list of whole numbers"):
         ConvNet(3, 16, 4, channels_per_stage=stages)
