@@ -29,12 +29,20 @@ class Classifier(Module):
     two sizes and two small rotations, each mirrored too ("views").
     """
 
-    def __init__(self, net: Callable[..., nn.Module], label_smoothing: float = 0.0, normalize: bool = True, tta: str = "flip") -> None:
+    def __init__(
+        self,
+        net: Callable[..., nn.Module],
+        label_smoothing: float = 0.0,
+        normalize: bool = True,
+        tta: str = "flip",
+        weights: str = "best",
+    ) -> None:
         super().__init__()
         self.make_net = net
         self.label_smoothing = within(0, 0.9, label_smoothing, "model.label_smoothing")
         self.normalize = normalize
         self.tta = one_of(("none", "flip", "views"), tta, "model.tta")
+        self.choose_by = one_of(("best", "last"), weights, "model.weights")
 
     def configure(self, spec: dict[str, Any]) -> None:
         channels, size, _ = spec["input"]
