@@ -20,6 +20,7 @@ class Bar:
         self.metric = ""
 
     def begin(self, phase: str, number: int, epochs: int, steps: int) -> None:
+        """Before a phase of `epochs` times `steps`."""
         self.label = "" if phase == "fit" and number == 0 else f"phase {number + 1}, {phase}   "
         self.epochs, self.steps, self.metric = epochs, steps, ""
         self.started = time.monotonic()

@@ -157,6 +157,7 @@ class Run:
             self.module.on_phase_end(phase)
 
     def fit_phase(self, phase: Phase, number: int, epochs: int) -> None:
+        """Lightning's fit over one phase; afterwards the module has the weights that it chooses to be tested with."""
         self.module.plan = self.plan(phase.loader, epochs)
         trainer = make_trainer(self.config, epochs, [self.conductor])
         device = trainer.strategy.root_device

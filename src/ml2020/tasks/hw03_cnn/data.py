@@ -101,6 +101,7 @@ class Drawings(Pictures):
         self.cache_dir = cache_dir
 
     def prepare(self) -> None:
+        """Render the drawings, or read them from the cache."""
         key = {"generator": GENERATOR, "seed": self.seed, "size": self.size, "by": self.by, "counts": self.per_class}
         key |= {"table": fingerprint({"rows": [vars(d) for d in drawings.table()]})} | drawings.versions()
         self.fingerprint = fingerprint(key)
@@ -176,6 +177,7 @@ class Folder(Pictures):
         self.cache_dir = cache_dir
 
     def prepare(self) -> None:
+        """Decode the pictures, or read them from the cache. Raises UserError for what is missing or broken."""
         listing = list_pictures(self.path)
         self.source = source_of(listing)
         key = {"files": listing.fingerprint, "size": self.size, "fit": self.fit}

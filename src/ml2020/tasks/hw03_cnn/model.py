@@ -45,6 +45,7 @@ class Classifier(Module):
         self.choose_by = one_of(("best", "last"), weights, "model.weights")
 
     def configure(self, spec: dict[str, Any]) -> None:
+        """The network for pictures of `spec["input"]` and the classes of `spec["classes"]`, and its metrics."""
         channels, size, _ = spec["input"]
         self.classes, self.tested = spec["classes"], spec["tested"]
         self.net = self.make_net(channels=channels, size=size, classes=len(self.classes))
@@ -80,6 +81,7 @@ class Classifier(Module):
             self.acc_tta.update(self.probabilities(pictures), labels)
 
     def evaluate_end(self) -> dict[str, Tensor]:
+        """acc, top5, loss, acc_CLASS, and acc_tta where views were asked for."""
         values = self.metrics.compute()
         confusion = values.pop("confusion")
         probabilities, labels = (torch.cat(parts).cpu() for parts in zip(*self.batches, strict=True))
@@ -108,6 +110,7 @@ class Classifier(Module):
         return ("Id", "Category"), [(number, int(label)) for number, label in enumerate(named)]
 
     def figures(self, data: Any, history: Any) -> Iterator[tuple[str, Figure]]:
+        """Curves, confusion matrix, surest mistakes and augmented samples."""
         split, kept = self.tested, self.kept[self.tested]
         yield (
             "curves",
