@@ -9,6 +9,8 @@ batches delivered to the training step from the second epoch on, and whole epoch
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import os
 import statistics
 import tempfile
@@ -121,9 +123,10 @@ def train_usual(folder: Path) -> float:
     net = build({k: v for k, v in cfg.model.net.items() if k != "_partial_"}, channels=3, size=64, classes=11)
     module = Usual(net)
     with tempfile.TemporaryDirectory() as out:
-        pl.Trainer(accelerator="cpu", max_epochs=2, default_root_dir=out, logger=pl.loggers.TensorBoardLogger(out)).fit(
-            module, usual_loader(folder)
-        )
+        with contextlib.redirect_stdout(io.StringIO()):  # its bar is on, but not in our way
+            pl.Trainer(accelerator="cpu", max_epochs=2, default_root_dir=out, logger=pl.loggers.TensorBoardLogger(out)).fit(
+                module, usual_loader(folder)
+            )
     return module.epochs[1]
 
 
