@@ -122,11 +122,10 @@ def train_usual(folder: Path) -> float:
     cfg, _ = load("train", WORDS)
     net = build({k: v for k, v in cfg.model.net.items() if k != "_partial_"}, channels=3, size=64, classes=11)
     module = Usual(net)
-    with tempfile.TemporaryDirectory() as out:
-        with contextlib.redirect_stdout(io.StringIO()):  # its bar is on, but not in our way
-            pl.Trainer(accelerator="cpu", max_epochs=2, default_root_dir=out, logger=pl.loggers.TensorBoardLogger(out)).fit(
-                module, usual_loader(folder)
-            )
+    with tempfile.TemporaryDirectory() as out, contextlib.redirect_stdout(io.StringIO()):  # its bar is on, but not in our way
+        pl.Trainer(accelerator="cpu", max_epochs=2, default_root_dir=out, logger=pl.loggers.TensorBoardLogger(out)).fit(
+            module, usual_loader(folder)
+        )
     return module.epochs[1]
 
 
