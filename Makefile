@@ -60,7 +60,7 @@ install:
 		grep -vE '^(torch|torchvision|triton|nvidia-.*|cuda-.*)==' constraints.txt > $(VENV)/constraints.txt; \
 	else \
 		echo "Installing into $(VENV): about 2.8 GB to download on Linux (torch with its CUDA libraries is most of it), 6.5 GB on disk; 2 to 10 minutes, quietly."; \
-		echo "Without a GPU 0.6 GB will do: see \"A smaller torch\" in README.md (Ctrl-C now, nothing is lost)."; \
+		echo "Without a GPU much less will do: see \"A smaller torch\" in README.md (Ctrl-C now, nothing is lost)."; \
 		cp constraints.txt $(VENV)/constraints.txt; \
 	fi
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip -q

@@ -46,7 +46,6 @@ def test_what_failed_half_way_does_not_count(tmp_path: Path):
 
     with pytest.raises(RuntimeError):
         cached(str(tmp_path), "thing", {"n": 1}, fail)
-    next(tmp_path.glob("*"), None)
     (tmp_path / "thing-left.half").mkdir()
     work(tmp_path)
     assert (tmp_path / "made").read_text() == "x"

@@ -53,6 +53,6 @@ def test_a_view_depends_on_its_generator_alone(table: list[drawings.Drawing]):
     assert np.array_equal(one, same) and not np.array_equal(one, other)
 
 
-def test_the_drawing_fills_most_of_the_frame_on_a_pale_ground(table: list[drawings.Drawing]):
+def test_grounds_are_pale():
     grounds = [drawings.background(48, np.random.default_rng(seed)).mean() for seed in range(50)]
     assert 150 < np.mean(grounds) < 250

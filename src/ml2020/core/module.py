@@ -25,14 +25,13 @@ if TYPE_CHECKING:
 class Phase:
     """A stretch of training on one loader. `epochs` None means trainer.max_epochs; 0 means no fit, only its start and end.
 
-    `reset` names what begins anew: "weights" (as they were before the first phase). Optimizer and schedule always begin anew.
+    Optimizer and schedule begin anew with each phase.
     """
 
     name: str
     loader: TensorLoader | None
     val_loader: TensorLoader | None = None
     epochs: int | None = None
-    reset: tuple[str, ...] = ()
 
 
 @dataclass
