@@ -9,7 +9,7 @@ TEST_EXTRAS := samples,rl,search,launchers,export,text,dev,oracle
 RECIPE := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-full board bench lint
+.PHONY: help setup demo test test-full board bench lint shape
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS="$$(printf '\t')" read -r name text; do \
@@ -41,6 +41,9 @@ bench: $(BIN)/.test ## speed, as ratios against what runs beside it
 lint: $(BIN)/.test ## ruff
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --diff . | head -50
+
+shape: ## how large the rooms of the house are, and who imports whom
+	@$(PYTHON) benchmarks/shape.py
 
 $(BIN)/.user: $(RECIPE)
 	@$(MAKE) --no-print-directory install EXTRAS=$(USER_EXTRAS) MARK=$@

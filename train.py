@@ -5,7 +5,7 @@ import sys
 if not (3, 11) <= sys.version_info[:2] <= (3, 13):
     sys.exit(f"ml2020 needs Python 3.11 to 3.13, this is {sys.version.split()[0]}; run: make setup, then source .venv/bin/activate")
 try:
-    from ml2020.core.app import train
+    from ml2020.commands.train import train
 except ImportError as error:
     if (error.name or "").partition(".")[0] not in ("ml2020", "hydra", "omegaconf", "yaml"):
         raise

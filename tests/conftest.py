@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ml2020.core import help as pages
+from ml2020.commands import help as pages
 from ml2020.core.folder import RunFolder
 
 torch.set_num_threads(1)
@@ -29,7 +29,7 @@ def run_task(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., RunFolde
     """Train with the words of a command line, in this process; gives the run's folder."""
 
     def run(*words: str) -> RunFolder:
-        from ml2020.core.app import train
+        from ml2020.commands.train import train
 
         output = tmp_path_factory.mktemp("outputs")
         assert train([*words, f"output_dir={output}", "trainer.threads=1"]) == 0

@@ -14,7 +14,7 @@ import torch
 import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from ml2020.core.app import evaluate
+from ml2020.commands.evaluate import evaluate
 from ml2020.core.folder import RunFolder
 
 
@@ -124,4 +124,6 @@ def test_the_first_twenty_steps_follow_the_golden_curve(quick_run: RunFolder, ru
         losses = [float(row["train/loss"]) for row in csv.DictReader(file) if row["train/loss"]][:20]
     if os.environ.get("ML2020_GOLDEN") == "write":
         golden(task).write_text(json.dumps(losses) + "\n")
+    if not golden(task).is_file():
+        pytest.skip(f"{task} has no golden curve yet: ML2020_GOLDEN=write make test")
     assert losses == pytest.approx(json.loads(golden(task).read_text()), rel=1e-4)

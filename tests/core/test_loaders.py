@@ -60,9 +60,12 @@ def test_a_loader_given_the_state_of_another_goes_on_with_the_next_batch(stop: i
 @pytest.mark.parametrize("world", [2, 3, 4])
 def test_processes_share_each_global_batch(world: int):
     whole = seen(loader(shuffle=True))
-    parts = [seen(loader(shuffle=True).shard(rank, world)) for rank in range(world)]
-    for step, batch in enumerate(whole):
-        assert sorted(functools.reduce(operator.iadd, (part[step] for part in parts), [])) == sorted(batch)
+    ranks = [loader(shuffle=True).shard(rank, world) for rank in range(world)]
+    for batch, *parts in zip(whole, *ranks, strict=True):
+        taken = [x.tolist() for (x, _), rank in zip(parts, ranks, strict=True) if rank.share > 0]
+        assert sorted(sum(taken, [])) == sorted(batch)
+        weighted = [rank.share * x.double().mean() for (x, _), rank in zip(parts, ranks, strict=True)]
+        assert sum(weighted) / world == pytest.approx(sum(batch) / len(batch))  # a process without samples counts for nothing
 
 
 def test_the_last_incomplete_batch_can_be_left_out():

@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import nn
 
+from ml2020.commands.record import portable, record
 from ml2020.core import devices, optim, report
 from ml2020.core.build import build
 from ml2020.core.ema import Average
@@ -19,7 +20,6 @@ from ml2020.core.errors import TypedError, UserError, nearest, within
 from ml2020.core.folder import RunFolder
 from ml2020.core.history import History, Means
 from ml2020.core.network import layers, network_figure
-from ml2020.core.record import portable, record
 
 
 def rates(schedule, steps: int, lr: float = 2.0) -> list[float]:

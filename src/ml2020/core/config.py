@@ -75,6 +75,12 @@ def load(root: str, words: list[str], multirun: bool = False) -> tuple[DictConfi
     return cfg, choices
 
 
+def plain(cfg: DictConfig) -> dict[str, Any]:
+    """The config of one run as it is kept: resolved, and without what chooses among runs."""
+    config = OmegaConf.to_container(cfg, resolve=True)
+    return {key: value for key, value in config.items() if key not in ("study", "resume")}
+
+
 def _brought(base: DictConfig, typed: Typed) -> dict[str, Any]:
     """What the files of model and data bring along (`brings:`), less what was typed and what the experiment sets.
 

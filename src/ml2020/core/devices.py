@@ -11,7 +11,7 @@ from ml2020.core.errors import TypedError, UserError, at_least
 
 
 def resolve(trainer: dict[str, Any]) -> tuple[str, int]:
-    """(accelerator, devices) for Lightning from trainer.gpus, or from trainer.accelerator and trainer.devices.
+    """(accelerator, devices a machine) for Lightning from trainer.gpus, or from trainer.accelerator and trainer.devices.
 
     Raises TypedError where the two disagree, UserError where the machine lacks the device.
     """
@@ -29,8 +29,6 @@ def resolve(trainer: dict[str, Any]) -> tuple[str, int]:
         accelerator, devices = "gpu", gpus
     if accelerator != "cpu":
         devices = _gpus(devices, f"trainer.gpus={gpus}" if gpus is not None else f"trainer.accelerator={accelerator}")
-    if devices > 1:
-        raise UserError(f"{devices} processes were asked for; this version trains with one: set trainer.gpus=1 or trainer.devices=1")
     return accelerator, devices
 
 
@@ -43,12 +41,11 @@ def _gpus(wanted: int, typed: str) -> int:
     return there if wanted == -1 else wanted
 
 
-def set_threads(threads: int | None) -> int:
-    """Set torch's threads and say how many; None takes OMP_NUM_THREADS, or every core this process may use."""
+def set_threads(threads: int | None, processes: int = 1) -> int:
+    """Set torch's threads and say how many; None takes OMP_NUM_THREADS, or this process' part of the cores it may use."""
     if threads is None:
-        threads = int(
-            os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        )
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        threads = int(os.environ.get("OMP_NUM_THREADS") or max(1, cores // processes))
     torch.set_num_threads(at_least(1, threads, "trainer.threads"))
     return threads
 

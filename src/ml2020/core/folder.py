@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from ml2020.core.errors import TypedError, UserError
+from ml2020.core.errors import TypedError, UserError, at_least
 
 SCHEMA = 1
 _PACKAGES = ("torch", "torchvision", "pytorch-lightning", "hydra-core", "numpy")
@@ -49,8 +50,8 @@ class RunFolder:
             raise UserError(f"the folder for the run, {path}, cannot be made: {error.strerror}") from None
         folder = cls(path)
         folder.lock()
-        folder.write_text("config.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
-        folder.update(schema=SCHEMA, status="running", started=f"{datetime.now().astimezone():%Y-%m-%dT%H:%M:%S%z}", **facts)
+        folder.write_config(config)
+        folder.update(schema=SCHEMA, status="waiting", started=f"{datetime.now().astimezone():%Y-%m-%dT%H:%M:%S%z}", **facts)
         return folder
 
     @classmethod
@@ -60,19 +61,53 @@ class RunFolder:
         if not file.is_file() or not (path / "config.yaml").is_file():
             raise TypedError(f"{path} is not the folder of a run (it holds no run.json and config.yaml)")
         folder = cls(path)
-        try:
-            folder.facts = json.loads(file.read_text())
-        except ValueError:
-            raise UserError(f"{file} cannot be read as JSON") from None
+        folder.reload()
         return folder
 
+    def reload(self) -> None:
+        """Read run.json again: the workers of a run write it too."""
+        file = self.path / "run.json"
+        try:
+            self.facts = json.loads(file.read_text())
+        except ValueError:
+            self.facts = None
+        if not isinstance(self.facts, dict):
+            raise UserError(f"{file} cannot be read as the JSON of a run")
+
     def lock(self) -> None:
-        """Refuse a second process on this folder; the system frees the lock when this one ends."""
+        """Refuse a second process on this folder; the system frees the lock when this one and its workers have ended."""
         self._lock = (self.path / ".lock").open("w")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise UserError(f"{self.path} is in use by another process") from None
+
+    @property
+    def lock_file(self) -> tuple[int, ...]:
+        """The lock's file descriptor, for processes that work on this folder too."""
+        return () if self._lock is None else (self._lock.fileno(),)
+
+    def unlock(self) -> None:
+        """Let others have the folder."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    @property
+    def status(self) -> str:
+        """The status in run.json; one that says it is running, or about to, and is not locked was interrupted."""
+        said = self.facts.get("status", "unknown")
+        return "interrupted" if said in ("waiting", "running") and self._lock is None and not self._in_use() else said
+
+    def _in_use(self) -> bool:
+        try:
+            with (self.path / ".lock").open() as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True
+        return False
 
     def update(self, **facts: Any) -> None:
         """Change facts in run.json."""
@@ -82,9 +117,22 @@ class RunFolder:
     def config(self) -> dict[str, Any]:
         """The resolved config that the run was made with."""
         try:
-            return yaml.safe_load((self.path / "config.yaml").read_text())
-        except yaml.YAMLError:
-            raise UserError(f"{self.path / 'config.yaml'} cannot be read as YAML") from None
+            content = yaml.safe_load((self.path / "config.yaml").read_text())
+        except (yaml.YAMLError, UnicodeDecodeError):
+            content = None
+        if not isinstance(content, dict) or not {"task", "model", "data", "trainer", "seed"} <= set(content):
+            raise UserError(f"{self.path / 'config.yaml'} cannot be read as the config of a run")
+        return content
+
+    def metrics(self) -> dict[str, Any]:
+        """The content of metrics.json. Raises UserError where there is none, or half of one."""
+        try:
+            return json.loads((self.path / "metrics.json").read_text())
+        except (OSError, ValueError):
+            raise UserError(f"{self.path} holds no readable metrics.json") from None
+
+    def write_config(self, config: dict[str, Any]) -> None:
+        self.write_text("config.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
 
     def write_json(self, name: str, content: Any) -> None:
         self.write_text(name, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
@@ -99,14 +147,32 @@ class RunFolder:
 
     def remove(self) -> None:
         """Leave nothing of a run that never began."""
-        if self._lock is not None:
-            self._lock.close()
+        self.unlock()
         shutil.rmtree(self.path, ignore_errors=True)
         for parent in list(self.path.parents)[:2]:
             try:
                 parent.rmdir()
             except OSError:
                 break
+
+
+def new_run(config: dict[str, Any], choices: dict[str, str | None], typed: list[str], path: Path | None = None) -> RunFolder:
+    """The folder of a new run, with what run.json says of it before it begins. Raises TypedError for a bad seed or name."""
+    at_least(0, config["seed"], "seed")
+    if not re.fullmatch(r"[\w.-]*", config["name"] or ""):
+        raise TypedError(f"name={config['name']} goes into the name of a folder; use letters, digits, - and _")
+    if path is None:
+        name = f"{datetime.now():%Y-%m-%d_%H-%M-%S}" + (f"_{config['name']}" if config["name"] else "")
+        path = Path(config["output_dir"]) / config["task"]["name"] / name
+    facts = {
+        "task": config["task"]["name"],
+        "seed": config["seed"],
+        "command": shlex.join(["python", "train.py", *typed]),
+        "overrides": [word for word in typed if not word.startswith("task=")],
+        "model": choices["model"],
+        "data_option": choices["data"],
+    }
+    return RunFolder.create(path, facts, config)
 
 
 def machine_facts() -> dict[str, Any]:

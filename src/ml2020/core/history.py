@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,8 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
+from ml2020.core.processes import gathered
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -20,28 +21,67 @@ _FIXED = ("step", "epoch", "phase", "seconds")
 
 
 class History:
-    """Rows of numbers under names such as train/loss and val/acc; a step is one `training_step`."""
+    """Rows of numbers under names such as train/loss and val/acc; a step is one `training_step`.
 
-    def __init__(self, folder: Path) -> None:
-        self.file = folder / "metrics.csv"
+    Without a folder (in all processes but the first) nothing is written.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self.folder = folder
+        self.file = folder / "metrics.csv" if folder else None
         self.rows: list[dict[str, Any]] = []
         self.columns = list(_FIXED)
-        self.board = SummaryWriter(str(folder))
+        self.board = SummaryWriter(str(folder)) if folder else None
+
+    def position(self) -> dict[str, Any]:
+        """How far the history has come: what `cut` needs to bring a folder back to this moment."""
+        if self.folder is None:
+            return {}
+        self.board.flush()
+        return {"rows": len(self.rows), "events": {file.name: file.stat().st_size for file in _events(self.folder)}}
+
+    @staticmethod
+    def clear(folder: Path) -> None:
+        """Remove what a run left that was ended before its first checkpoint."""
+        for file in (*_events(folder), folder / "metrics.csv"):
+            file.unlink(missing_ok=True)
+
+    @staticmethod
+    def cut(folder: Path, position: dict[str, Any]) -> History:
+        """The history of `folder` as it was at `position`; what came after it is removed from the disk."""
+        for file in _events(folder):
+            if (size := position["events"].get(file.name)) is None:
+                file.unlink()
+            else:
+                os.truncate(file, size)
+        history = History(folder)
+        if history.file.exists():
+            with history.file.open(newline="", encoding="utf8") as stream:
+                history.rows = [_typed(row) for row in csv.DictReader(stream)][: position["rows"]]
+            for row in history.rows:
+                history.columns += [name for name in row if name not in history.columns]
+            history._rewrite()
+        return history
 
     def row(self, step: int, epoch: int, phase: str, seconds: float, values: dict[str, float]) -> None:
         """Add one row; a column seen for the first time makes the file anew."""
+        if self.folder is None:
+            return
         row = {"step": step, "epoch": epoch, "phase": phase, "seconds": round(seconds, 3)} | values
         self.rows.append(row)
         new = [name for name in row if name not in self.columns]
         self.columns += new
         if new or not self.file.exists():
-            half = self.file.with_suffix(".tmp")
-            self._append(half, self.rows, header=True, mode="w")
-            os.replace(half, self.file)
+            self._rewrite()
         else:
             self._append(self.file, [row], header=False, mode="a")
         for name, value in values.items():
             self.board.add_scalar(name, value, step)
+
+    def _rewrite(self) -> None:
+        half = self.file.with_suffix(".tmp")
+        self._append(half, self.rows, header=True, mode="w")
+        os.replace(half, self.file)
 
     def _append(self, file: Path, rows: list[dict[str, Any]], header: bool, mode: str) -> None:
         with file.open(mode, newline="", encoding="utf8") as stream:
@@ -57,14 +97,15 @@ class History:
 
     def figure(self, name: str, figure: Figure, step: int) -> None:
         """A figure for TensorBoard; it stays open for the caller."""
-        self.board.add_figure(name, figure, step, close=False)
+        if self.board:
+            self.board.add_figure(name, figure, step, close=False)
 
     def layout(self, board: dict[str, list[str]], text: str) -> None:
         """Custom charts that put together what is read together, and a page that says what to look at."""
-        self.board.add_custom_scalars(
-            {"together": {title: ["Multiline", [f"^{name}$" for name in names]] for title, names in board.items()}}
-        )
-        self.board.add_text("what to look at", text)
+        if self.board:
+            charts = {title: ["Multiline", [f"^{name}$" for name in names]] for title, names in board.items()}
+            self.board.add_custom_scalars({"together": charts})
+            self.board.add_text("what to look at", text)
 
     def final(self, columns: dict[str, Any], metrics: dict[str, float]) -> None:
         """The row of the hparams page: a fixed set of columns, no None, the real final metrics."""
@@ -75,7 +116,18 @@ class History:
         self.board.flush()
 
     def close(self) -> None:
-        self.board.close()
+        if self.board:
+            self.board.close()
+
+
+def _events(folder: Path) -> list[Path]:
+    return sorted(folder.glob("events.out.*"))
+
+
+def _typed(row: dict[str, str]) -> dict[str, Any]:
+    """A row of metrics.csv with its numbers as numbers, and without the columns it does not have."""
+    kinds = {"step": int, "epoch": int, "phase": str}
+    return {name: kinds.get(name, float)(text) for name, text in row.items() if text != ""}
 
 
 class Means:
@@ -91,16 +143,18 @@ class Means:
         self.counts[name] = self.counts.get(name, 0) + 1
 
     def take(self) -> dict[str, float]:
-        """The means since the last call."""
+        """The means since the last call, over all processes."""
         means = {name: float(total) / self.counts[name] for name, total in self.sums.items()}
         self.sums, self.counts = {}, {}
-        return means
+        everyone = gathered(means)
+        return {name: sum(one[name] for one in everyone) / len(everyone) for name in means}
 
+    def state_dict(self) -> dict[str, dict[str, float]]:
+        """What has been added since the last `take`: plain numbers; a float64 holds a float32 sum as it is."""
+        return {"sums": {name: float(total) for name, total in self.sums.items()}, "counts": dict(self.counts)}
 
-def split_finite(values: dict[str, float]) -> tuple[dict[str, float | None], list[str]]:
-    """Numbers for JSON: what is not finite becomes null and is named."""
-    bad = [name for name, value in values.items() if not math.isfinite(value)]
-    return {name: None if name in bad else value for name, value in values.items()}, bad
+    def load_state_dict(self, state: dict[str, dict[str, float]]) -> None:
+        self.sums, self.counts = dict(state["sums"]), dict(state["counts"])
 
 
 def plain(value: Any) -> float:

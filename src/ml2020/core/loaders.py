@@ -22,9 +22,10 @@ class TensorLoader:
     """Iterate over batches of tensors that share their first dimension.
 
     One global order is drawn from (seed, epoch). Process `rank` of `world` takes every world-th sample of each global batch, so each
-    sample is seen once an epoch, and any number of processes takes the same steps. `transform(draws, *tensors)` turns a batch into
-    another; `draws` gives each sample random numbers of its own. The state is (epoch, batch): a loader that is given the state of
-    another goes on with the batch that follows.
+    sample is seen once an epoch, and any number of processes takes the same steps. `share` weighs the last batch, which may not divide:
+    the mean over the processes of (share x mean over their samples) is the mean over the batch. `transform(draws, *tensors)` turns a
+    batch into another; `draws` gives each sample random numbers of its own. The state is (epoch, batch): a loader that is given the
+    state of another goes on with the batch that follows.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class TensorLoader:
         self.transform, self.drop_last = transform, drop_last
         self.rank, self.world = 0, 1
         self.epoch, self.batch = 0, 0
+        self.share = 1.0  # of the batch given last: this process' samples against an equal part
 
     @property
     def samples(self) -> int:
@@ -87,8 +89,14 @@ class TensorLoader:
         for batch in range(self.batch, len(self)):
             # Moved on before the yield: after the last batch nobody comes back into this generator.
             self.epoch, self.batch = (epoch, batch + 1) if batch + 1 < len(self) else (epoch + 1, 0)
-            index = order[batch * self.batch_size : (batch + 1) * self.batch_size][self.rank :: self.world]
-            yield self.take(index, epoch)
+            index = order[batch * self.batch_size : (batch + 1) * self.batch_size]
+            yield self.take(self.mine(index), epoch)
+
+    def mine(self, index: Tensor) -> Tensor:
+        """This process' part of a global batch; one sample that counts for nothing where there is none left."""
+        part = index[self.rank :: self.world]
+        self.share = len(part) * self.world / len(index)
+        return part if len(part) else index[:1]
 
     def take(self, index: Tensor, epoch: int = 0) -> tuple[Any, ...]:
         """The samples at `index` (n,), transformed as in the given epoch."""

@@ -6,7 +6,7 @@ One callback with few hooks. Lightning's own loggers, bar and checkpoint callbac
 
 from __future__ import annotations
 
-import os
+import math
 import signal
 import threading
 import time
@@ -14,16 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 
-from ml2020.core import terminal
+from ml2020.core import checkpoints, processes
 from ml2020.core.bar import Bar
 from ml2020.core.ema import Average
 from ml2020.core.errors import UserError
 from ml2020.core.history import History
 from ml2020.core.module import Module, Phase
 
-CHECKPOINT_SECONDS = 60
+_SAVE = 1  # what a rank may ask for between two steps; a signal's number (2, 15) asks for a stop, after a save
+_GPU_STEPS = 10  # between two questions of the ranks on GPUs, where asking waits for the device
 
 
 class Stopped(SystemExit):
@@ -35,31 +35,40 @@ class Stopped(SystemExit):
 
 
 class Conductor(pl.Callback):
-    """Watches over all phases of one run. `main` is {"name": "val/acc", "goal": "max"}."""
+    """Watches over all phases of one run. `main` is {"name": "val/acc", "goal": "max"}; `trainer` the block of the config.
 
-    def __init__(self, folder: Path, history: History, main: dict[str, str], log_every: int, ema_decay: float, bar: bool) -> None:
+    Its state, in every checkpoint, is what Lightning's leaves out: steps over all phases, means not yet written, random states of every
+    rank, averaged weights, and how far the history had come.
+    """
+
+    def __init__(self, folder: Path, history: History, main: dict[str, str], trainer: dict[str, Any]) -> None:
         self.folder, self.history, self.main = folder, history, main
-        self.log_every, self.ema_decay = log_every, ema_decay
-        self.bar = Bar(bar)
+        self.log_every, self.ema_decay = trainer["log_every"], trainer["ema_decay"]
+        self.accumulate, self.patience = trainer["accumulate"], trainer["patience"]
+        self.every = trainer["checkpoint_seconds"]
+        self.chief = processes.place().rank == 0
+        self.bar = Bar(trainer["bar"] and self.chief)
         self.average: Average | None = None
         self.phase: Phase | None = None
         self.step = 0  # training steps over all phases: the x axis of every plot
-        self.epoch = 0
-        self.best: float | None = None
+        self.carried: list[dict[str, Any]] = []  # optimizers of the phase before, for a phase that goes on with them
         self.signal = 0
+        self.earlier = 0.0  # seconds before this process began
         self.started = self.saved = time.monotonic()
 
-    def begin(self, phase: Phase, number: int, epochs: int, module: Module) -> None:
-        """Before the fit of a phase."""
-        self.phase, self.phase_number = phase, number
-        self.best = None
+    def begin(self, phase: Phase, number: int, epochs: int, module: Module, going_on: bool) -> None:
+        """Before the fit of a phase; `going_on` where it was interrupted."""
+        self.phase, self.phase_number, self.epochs, self.module = phase, number, epochs, module
+        self.phase_step, self.epoch, self.best, self.waited, self.over = 0, 0, None, 0, False
+        self.going_on = going_on
+        self.restored: dict[str, Any] | None = None
         self.handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
         self.average = Average(module, self.ema_decay) if self.ema_decay else None
         self.bar.begin(phase.name, number, epochs, len(phase.loader))
 
     def place(self, file: str) -> Path:
-        """Where a checkpoint of this phase stands: the first phase of a plain homework needs no folder of its own."""
-        return self.folder / "checkpoints" / ("" if self.phase.name == "fit" else self.phase.name) / file
+        """Where a checkpoint of this phase stands."""
+        return place(self.folder, self.phase.name, file)
 
     # Hooks of Lightning, in the order in which they come.
 
@@ -67,26 +76,40 @@ class Conductor(pl.Callback):
         if threading.current_thread() is threading.main_thread():  # after Lightning's own handlers, which exit with 0
             for number in self.handlers:
                 signal.signal(number, self._heed)
+        if self.carried and not self.going_on and "optimizer" not in self.phase.reset:
+            for optimizer, state in zip(trainer.optimizers, self.carried, strict=True):
+                rates = [group["lr"] for group in optimizer.param_groups]
+                optimizer.load_state_dict(state)
+                for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                    group["lr"] = group["initial_lr"] = rate
+        if self.restored and self.restored["epochs"] != self.epochs:
+            self.over = False
+            module.plan.stretch(trainer)
 
     def _heed(self, number: int, frame: Any) -> None:
         if self.signal:  # a second Ctrl-C does not wait
             raise KeyboardInterrupt
         self.signal = number
 
+    def on_train_batch_start(self, trainer: pl.Trainer, module: Module, batch: Any, batch_idx: int) -> None:
+        module.share = self.phase.loader.share
+        if self.restored is not None:  # now that everything is drawn which the start of a fit draws
+            checkpoints.set_random_states(self.restored["random"])
+            self.restored = None
+
     def on_train_batch_end(self, trainer: pl.Trainer, module: Module, outputs: Any, batch: Any, batch_idx: int) -> None:
         self.step += 1
+        self.phase_step += 1
         if self.average is not None:
             self.average.update()
         if self.step % self.log_every == 0:
             self.flush(trainer, module)
-        if self.signal:
-            self.save(trainer)
-            raise Stopped(self.signal)
+        if self.phase.steps is not None and self.phase_step >= self.phase.steps:
+            self.over = trainer.should_stop = True
+        elif batch_idx + 1 < len(self.phase.loader) and (batch_idx + 1) % self.accumulate == 0:
+            self.heed(trainer)  # after an epoch's last batch comes a validation, and then on_train_epoch_end
         if self.bar.due():
             self.bar.step(trainer.current_epoch, batch_idx + 1)
-            last = batch_idx + 1 == len(self.phase.loader)  # validation follows, and saves
-            if not last and time.monotonic() - self.saved > CHECKPOINT_SECONDS:
-                self.save(trainer)
 
     def on_validation_epoch_start(self, trainer: pl.Trainer, module: Module) -> None:
         if self.average is not None and not trainer.sanity_checking:
@@ -95,24 +118,29 @@ class Conductor(pl.Callback):
     def on_validation_end(self, trainer: pl.Trainer, module: Module) -> None:
         if trainer.state.fn != "fit":
             return
-        values = {f"val/{name}": value for name, value in module.results["val"].items()}
+        values = processes.told({f"val/{name}": value for name, value in module.results["val"].items()})
         self.flush(trainer, module)
         self.history.row(self.step, trainer.current_epoch, self.phase.name, self.seconds, values)
         value = values.get(self.main["name"])
-        if value is not None and self.better(value):
-            self.best = value
-            self.save_weights(module, "best.ckpt", value)
+        if value is not None:
+            self.judge(module, value)
         if self.average is not None:
             self.average.swap()
         self.bar.validated(trainer.current_epoch, self.main["name"], value)
-        self.save(trainer)
+        if self.patience and self.waited >= self.patience:
+            self.over = trainer.should_stop = True
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: Module) -> None:
         self.epoch += 1
+        self.over = self.over or self.epoch >= self.epochs
+        if self.phase.val_loader is None:
+            self.flush(trainer, module)
+        self.heed(trainer, save=True)
 
     def on_train_end(self, trainer: pl.Trainer, module: Module) -> None:
         if self.average is not None:  # from here on the averaged weights are the module's
             self.average.swap()
+        self.carried = [optimizer.state_dict() for optimizer in trainer.optimizers]
         if threading.current_thread() is threading.main_thread():  # a signal between two fits ends the run at once
             for number, handler in self.handlers.items():
                 signal.signal(number, handler)
@@ -122,69 +150,91 @@ class Conductor(pl.Callback):
 
     @property
     def seconds(self) -> float:
-        return time.monotonic() - self.started
+        return self.earlier + time.monotonic() - self.started
 
     def flush(self, trainer: pl.Trainer, module: Module) -> None:
         """Write the means of the training steps since the last row."""
         means = module.means.take()
         if not means:
             return
-        means["train/lr"] = trainer.optimizers[0].param_groups[0]["lr"]
+        if trainer.optimizers:
+            means["train/lr"] = trainer.optimizers[0].param_groups[0]["lr"]
         self.history.row(self.step, trainer.current_epoch, self.phase.name, self.seconds, means)
         self.bar.loss = means.get("train/loss")
-        if self.bar.loss is not None and not torch.isfinite(torch.tensor(self.bar.loss)):
+        if self.bar.loss is not None and not math.isfinite(self.bar.loss):
             raise UserError(f"the loss is {self.bar.loss} at step {self.step}; a smaller optimizer.lr or trainer.clip_norm=1 may help")
 
-    def better(self, value: float) -> bool:
-        return self.best is None or (value > self.best if self.main["goal"] == "max" else value < self.best)
+    def judge(self, module: Module, value: float) -> None:
+        """Keep the weights if the main metric is the best so far, and count the validations without a better one."""
+        if self.best is None or (value > self.best if self.main["goal"] == "max" else value < self.best):
+            self.best, self.waited = value, 0
+            if self.chief:
+                content = {"state_dict": module.state_dict(), "step": self.step, "phase": self.phase.name, "main": value}
+                module.on_save_checkpoint(content)
+                checkpoints.write(content, self.place("best.ckpt"))
+        else:
+            self.waited += 1
+
+    def heed(self, trainer: pl.Trainer, save: bool = False) -> None:
+        """Save when it is time, stop after a signal. All ranks must do the same, so they ask the first."""
+        if not save and processes.together() and trainer.strategy.root_device.type != "cpu" and self.step % _GPU_STEPS:
+            return
+        due = save or time.monotonic() - self.saved > self.every
+        ask = processes.highest(self.signal or (_SAVE if due else 0) if self.chief else 0)
+        if ask:
+            self.save(trainer)
+        if ask > _SAVE:
+            raise Stopped(ask)
 
     def save(self, trainer: pl.Trainer) -> None:
-        """last.ckpt: everything that a run needs to go on. Written beside its target and renamed, so that a kill cannot tear it."""
-        target = self.place("last.ckpt")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        half = target.with_suffix(".tmp")
-        torch.save(trainer._checkpoint_connector.dump_checkpoint(), half)
-        os.replace(half, target)
+        """last.ckpt: everything that a run needs to go on from here."""
+        self.ranks = processes.gathered({"random": checkpoints.random_states(), "means": self.module.means.state_dict()})
+        if self.chief:
+            checkpoints.write(trainer._checkpoint_connector.dump_checkpoint(), self.place("last.ckpt"))
         self.saved = time.monotonic()
 
-    def save_weights(self, module: Module, file: str, value: float | None) -> None:
-        """The weights alone, as they are validated: plain tensors and numbers."""
-        target = self.place(file)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        half = target.with_suffix(".tmp")
-        torch.save({"state_dict": module.state_dict(), "step": self.step, "phase": self.phase.name, "main": value}, half)
-        os.replace(half, target)
+    def save_start(self, phase: Phase, number: int, module: Module) -> None:
+        """last.ckpt of a phase that is about to begin: what the phases before have left."""
+        self.phase, self.phase_number, self.epochs, self.module = phase, number, 0, module
+        self.phase_step, self.epoch, self.best, self.waited, self.over, self.average = 0, 0, None, 0, False, None
+        self.ranks = processes.gathered({"random": checkpoints.random_states(), "means": module.means.state_dict()})
+        if self.chief:
+            content = {"state_dict": module.state_dict(), "callbacks": {self.state_key: self.state_dict()}}
+            module.on_save_checkpoint(content)
+            checkpoints.write(content, self.place("last.ckpt"))
 
     @property
     def state_key(self) -> str:
         return "Conductor"
 
     def state_dict(self) -> dict[str, Any]:
-        average = None if self.average is None else self.average.state_dict()
         return {
             "step": self.step,
-            "epoch": self.epoch,
             "phase": self.phase_number,
+            "phase_step": self.phase_step,
+            "epoch": self.epoch,
+            "epochs": self.epochs,
+            "over": self.over,
+            "loader": None if self.epochs == 0 else self.phase.loader.state_dict(),
             "best": self.best,
-            "average": average,
+            "waited": self.waited,
+            "carried": self.carried if self.epochs == 0 else [],
+            "seconds": self.seconds,
+            "history": self.history.position(),
+            "ranks": self.ranks,
+            "average": None if self.average is None else self.average.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.step, self.epoch, self.best = state["step"], state["epoch"], state["best"]
+        for name in ("step", "phase_step", "epoch", "best", "waited", "over"):
+            setattr(self, name, state[name])
+        mine = state["ranks"][processes.place().rank]
+        self.module.means.load_state_dict(mine["means"])
+        self.restored = {"random": mine["random"], "epochs": state["epochs"]}
         if self.average is not None:
             self.average.load_state_dict(state["average"])
 
 
-def load_weights(module: Module, file: Path) -> dict[str, Any]:
-    """Put the weights of a checkpoint (averaged ones, where there are) into the module; give the rest of the checkpoint."""
-    if not file.is_file():
-        raise UserError(f"there is no checkpoint {file}")
-    try:
-        checkpoint = torch.load(file, map_location="cpu", weights_only=True)
-        weights = checkpoint.pop("state_dict")
-        average = checkpoint.get("callbacks", {}).get("Conductor", {}).get("average")
-        module.load_state_dict(weights | (average["tensors"] if average else {}))
-    except Exception as error:  # torch raises many kinds for a file that is torn, foreign or of another shape
-        terminal.note(f"{type(error).__name__}: {error}")
-        raise UserError(f"{file} cannot be read as a checkpoint of this model: {str(error).splitlines()[0][:120]}") from error
-    return checkpoint
+def place(folder: Path, phase: str, file: str) -> Path:
+    """Where a checkpoint of a phase stands: the one phase of a plain homework needs no folder of its own."""
+    return folder / "checkpoints" / ("" if phase == "fit" else phase) / file

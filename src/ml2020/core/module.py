@@ -23,15 +23,19 @@ if TYPE_CHECKING:
 
 @dataclass
 class Phase:
-    """A stretch of training on one loader. `epochs` None means trainer.max_epochs; 0 means no fit, only its start and end.
+    """A stretch of training on one loader.
 
-    Optimizer and schedule begin anew with each phase.
+    `loader` may be a function that gives it: what it trains on may then depend on what `on_phase_start` did. Without a loader there is
+    no fit, only the phase's start and end. The length is `steps`, or `epochs`, or trainer.max_epochs where both are None. `reset`: what
+    begins anew, of "optimizer" and "weights"; the schedule always does, because its length is the phase's.
     """
 
     name: str
-    loader: TensorLoader | None
+    loader: TensorLoader | Callable[[], TensorLoader] | None = None
     val_loader: TensorLoader | None = None
     epochs: int | None = None
+    steps: int | None = None
+    reset: tuple[str, ...] = ("optimizer",)
 
 
 @dataclass
@@ -45,13 +49,26 @@ class Plan:
 
     def make(self, parameters: Iterable[nn.Parameter]) -> tuple[Optimizer, LRScheduler | None]:
         optimizer = make(parameters, self.optimizer, self.weight_decay)
+        self.rates = [group["lr"] for group in optimizer.param_groups]
         return optimizer, self.schedule(optimizer, self.steps)
+
+    def stretch(self, trainer: pl.Trainer) -> None:
+        """Put the schedules of an interrupted fit that has got a new length where they stand after as many updates."""
+        for config in trainer.lr_scheduler_configs:
+            optimizer = config.scheduler.optimizer
+            for group, rate in zip(optimizer.param_groups, self.rates, strict=True):
+                group["lr"] = group["initial_lr"] = rate
+            config.scheduler = self.schedule(optimizer, self.steps)
+            for _ in range(trainer.global_step // len(trainer.optimizers)):
+                config.scheduler.step()
 
 
 class Module(pl.LightningModule):
     """Base of every homework's model: a LightningModule that knows no folder, no device and no logger.
 
-    A homework writes `configure`, `loss` (or its own `training_step`), `evaluate_step`, `evaluate_end` and `figures`.
+    A homework writes `configure`, `loss` (or its own `training_step`), `evaluate_step`, `evaluate_end` and `figures`. What it learns
+    besides weights and buffers (pseudo-labels, environments, the shapes of a pruned network) goes into checkpoints by Lightning's
+    `on_save_checkpoint` and `on_load_checkpoint`, as plain data; the latter is called before the weights are loaded.
     """
 
     choose_by = "best"  # which weights are tested: "best" by the main metric, or the "last"
@@ -62,11 +79,12 @@ class Module(pl.LightningModule):
         self.means = Means()
         self.results: dict[str, dict[str, float]] = {}
         self.split = "val"
+        self.share = 1.0  # weight of this process' part of the batch (TensorLoader.share)
         self._show: Callable[[str, Figure], None] | None = None
 
     def __setattr__(self, name: str, value: Any) -> None:
         # Lightning notes the running hook's name about forty times a step, and nn.Module's own way of setting is slow (docs/core.md).
-        if name == "_current_fx_name":
+        if name in ("_current_fx_name", "share"):
             object.__setattr__(self, name, value)
         else:
             super().__setattr__(name, value)
@@ -77,7 +95,11 @@ class Module(pl.LightningModule):
         """Build the networks for data of this `spec` (see DataModule); called once, before weights are loaded."""
 
     def phases(self, data: DataModule) -> Iterator[Phase]:
-        """The stretches of training, in order. A generator: what a phase trains on may depend on those before it."""
+        """The stretches of training, in order: a plain list of what comes, the same however often it is asked for.
+
+        An interrupted run asks again and skips what is done. What depends on earlier phases is made in `on_phase_start` and
+        `on_phase_end`, which are not called again, and by loaders that are functions.
+        """
         yield Phase("fit", data.train_dataloader(), data.val_dataloader())
 
     def on_phase_start(self, phase: Phase) -> None:
@@ -102,12 +124,16 @@ class Module(pl.LightningModule):
         """(name, figure) of everything worth a picture, after the run."""
         yield from ()
 
+    def export_example(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """What `forward` takes, from a batch of a measured split: the exported network is tried on it."""
+        return batch[:1]
+
     # What the frame gives.
 
     def log_row(self, **values: Tensor | float) -> None:
         """Report numbers of this training step; means over some steps become a row of the history under train/."""
         for name, value in values.items():
-            self.means.add(f"train/{name}", value)
+            self.means.add(f"train/{name}", value if self.share == 1.0 else value * self.share)
 
     def show(self, name: str, figure: Figure) -> None:
         """Keep a figure on disk and in TensorBoard under one name; outside a run it does nothing."""
@@ -118,6 +144,10 @@ class Module(pl.LightningModule):
         loss = self.loss(batch)
         self.log_row(loss=loss)
         return loss
+
+    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        """Lightning's hook: the gradients of the processes are averaged, so an unequal part counts by its size."""
+        (loss if self.share == 1.0 else loss * self.share).backward(*args, **kwargs)
 
     def configure_optimizers(self) -> dict[str, Any]:
         optimizer, schedule = self.plan.make(self.parameters())

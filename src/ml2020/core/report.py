@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from ml2020.core import terminal
 from ml2020.core.folder import RunFolder
-from ml2020.core.history import split_finite
 
 
 def headline(config: dict[str, Any], facts: dict[str, Any]) -> str:
@@ -31,6 +31,18 @@ def metrics(main: dict[str, str], results: dict[str, dict[str, float]]) -> tuple
     split, _, name = main["name"].partition("/")
     content = {"main": main | {"value": content.get(split, {}).get(name)}} | content
     return content | ({"nonfinite": nonfinite} if nonfinite else {}), nonfinite
+
+
+def flat(content: dict[str, Any]) -> dict[str, float | None]:
+    """{split/name: value} of a metrics.json."""
+    splits = {split: values for split, values in content.items() if split not in ("main", "nonfinite")}
+    return {f"{split}/{key}": value for split, values in splits.items() for key, value in values.items()}
+
+
+def split_finite(values: dict[str, float]) -> tuple[dict[str, float | None], list[str]]:
+    """Numbers for JSON: what is not finite becomes null and is named."""
+    bad = [name for name, value in values.items() if not math.isfinite(value)]
+    return {name: None if name in bad else value for name, value in values.items()}, bad
 
 
 def value_of(content: dict[str, Any], name: str) -> float | None:

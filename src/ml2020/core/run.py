@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -11,15 +10,17 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from matplotlib.figure import Figure
+from pytorch_lightning.plugins.environments import LightningEnvironment
+from torchmetrics import Metric
 
-from ml2020.core import devices, report, terminal
+from ml2020.core import checkpoints, devices, processes, report, terminal
 from ml2020.core.build import build
 from ml2020.core.data import DataModule
-from ml2020.core.errors import UserError, at_least, one_of
+from ml2020.core.errors import TypedError, UserError, at_least, one_of
 from ml2020.core.folder import RunFolder, machine_facts
 from ml2020.core.history import History
 from ml2020.core.loaders import TensorLoader
-from ml2020.core.loop import Conductor, Stopped, load_weights
+from ml2020.core.loop import Conductor, Stopped, place
 from ml2020.core.module import Module, Phase, Plan
 from ml2020.core.network import network_figure
 
@@ -28,20 +29,41 @@ for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
 warnings.filterwarnings("ignore", module=r"(pytorch_lightning|lightning_fabric|torch\.optim\.lr_scheduler)")
 
 
-def run(config: dict[str, Any], path: Path, facts: dict[str, Any]) -> RunFolder:
-    """Train, measure and draw what `config` describes, into a new folder at `path`.
+def start(folder: RunFolder) -> None:
+    """Carry out the run of a folder that this process has locked: here, or in as many processes as its config asks for.
 
     Raises UserError where the data, the device or the training fails; the folder then says so, or is gone if nothing had begun.
     """
-    folder = RunFolder.create(path, {"task": config["task"]["name"], "seed": config["seed"]} | facts, config)
-    with terminal.log_to(folder.path / "train.log"):
-        try:
-            one = Run(config, folder)
-        except BaseException:
+    fresh = folder.facts["status"] == "waiting"
+    try:
+        config = folder.config()
+        _, count = devices.resolve(config["trainer"])
+        processes.check_world(count * config["trainer"]["num_nodes"])
+        if processes.place().world == 1 and config["trainer"]["num_nodes"] > 1:
+            raise TypedError(f"trainer.num_nodes={config['trainer']['num_nodes']} needs torchrun or srun to start the processes")
+        if count > 1 and processes.place().world == 1:
+            processes.launch(folder.path, count, keep=folder.lock_file)
+            folder.reload()
+        else:
+            carry_out(folder)
+    except BaseException:
+        if (folder.path / "run.json").is_file():
+            folder.reload()
+        if fresh and folder.facts["status"] == "waiting":
             folder.remove()
-            raise
-        one.work()
-    return folder
+        raise
+    finally:
+        folder.unlock()
+
+
+def carry_out(folder: RunFolder | Path) -> None:
+    """Train, measure and draw in this process, which may be one of several."""
+    folder = folder if isinstance(folder, RunFolder) else RunFolder.open(folder)
+    config = folder.config()
+    processes.join()
+    chief = processes.place().rank == 0
+    with terminal.log_to(folder.path / "train.log") if chief else terminal.silent():
+        Run(config, folder).work()
 
 
 def assemble(config: dict[str, Any], spec: dict[str, Any] | None = None) -> tuple[DataModule, Module]:
@@ -53,23 +75,33 @@ def assemble(config: dict[str, Any], spec: dict[str, Any] | None = None) -> tupl
     if spec is None:
         data.prepare()
     module.configure(data.spec if spec is None else spec)
+    for part in module.modules():
+        if isinstance(part, Metric):
+            part.distributed_available_fn = lambda: False  # every process measures every sample (docs/processes.md)
     if config["trainer"]["channels_last"]:
         module.to(memory_format=torch.channels_last)
     return data, module
 
 
-def make_trainer(config: dict[str, Any], epochs: int = 1, callbacks: list[pl.Callback] | None = None) -> pl.Trainer:
-    """A Lightning trainer without its loggers, bars and checkpoints: core's own stand in for them (docs/core.md)."""
+def make_trainer(config: dict[str, Any], epochs: int = 1, callbacks: list[pl.Callback] | None = None, alone: bool = True) -> pl.Trainer:
+    """A Lightning trainer without its loggers, bars and checkpoints: core's own stand in for them (docs/core.md).
+
+    `alone`: for this process only, however many there are.
+    """
     options = config["trainer"]
     accelerator, count = devices.resolve(options)
+    world = 1 if alone else processes.place().world
     return pl.Trainer(
         accelerator=accelerator,
-        devices=count,
+        devices=count if world > 1 else 1,
+        num_nodes=options["num_nodes"] if world > 1 else 1,
+        strategy=("ddp" if options["strategy"] == "auto" else options["strategy"]) if world > 1 else "auto",
+        plugins=[LightningEnvironment()],  # nothing else is guessed from the environment
         precision=options["precision"],
         max_epochs=epochs,
-        check_val_every_n_epoch=at_least(1, options["check_val_every"], "trainer.check_val_every"),
-        gradient_clip_val=at_least(0, options["clip_norm"], "trainer.clip_norm") or None,
-        accumulate_grad_batches=at_least(1, options["accumulate"], "trainer.accumulate"),
+        check_val_every_n_epoch=options["check_val_every"],
+        gradient_clip_val=options["clip_norm"] or None,
+        accumulate_grad_batches=options["accumulate"],
         callbacks=callbacks,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
@@ -78,6 +110,18 @@ def make_trainer(config: dict[str, Any], epochs: int = 1, callbacks: list[pl.Cal
         enable_progress_bar=False,
         enable_model_summary=False,
     )
+
+
+def check_trainer(options: dict[str, Any]) -> None:
+    """The ranges of the trainer's keys. Raises TypedError."""
+    for key in ("max_epochs", "log_every", "check_val_every", "accumulate", "num_nodes"):
+        at_least(1, options[key], f"trainer.{key}")
+    for key in ("clip_norm", "ema_decay", "patience", "checkpoint_seconds"):
+        at_least(0, options[key], f"trainer.{key}")
+    if options["ema_decay"] >= 1:
+        raise TypedError(f"trainer.ema_decay must be below 1, not {options['ema_decay']}")
+    if options["precision"] == "16-mixed" and devices.resolve(options)[0] == "cpu":
+        raise TypedError("trainer.precision=16-mixed needs a GPU; on the CPU type trainer.precision=bf16-mixed")
 
 
 class Run:
@@ -89,85 +133,176 @@ class Run:
             "name": config["task"]["main"]["name"],
             "goal": one_of(("min", "max"), config["task"]["main"]["goal"], "task.main.goal"),
         }
-        at_least(1, config["trainer"]["max_epochs"], "trainer.max_epochs")
-        at_least(1, config["trainer"]["log_every"], "trainer.log_every")
-        self.threads = devices.set_threads(config["trainer"]["threads"])
-        accelerator, _ = devices.resolve(config["trainer"])
+        check_trainer(config["trainer"])
+        here = processes.place()
+        self.chief = here.rank == 0
+        self.threads = devices.set_threads(config["trainer"]["threads"], here.world // config["trainer"]["num_nodes"])
         self.data, self.module = assemble(config)
-        self.plan(self.data.train_dataloader(), 1).make(self.module.parameters())  # a wrong rate or schedule is told before the fit
-        self.history = History(folder.path)
-        self.history.layout(config["task"].get("board") or {}, report.what_to_look_at(config))
+        self.first_weights = {name: tensor.detach().clone() for name, tensor in self.module.state_dict().items()}
+        self.plan(1, 1).make(self.module.parameters())  # a wrong rate or schedule is told before the fit
+        self.resumed = self.look_back()
+        self.open_history()
         self.module._show = self.show
-        options = config["trainer"]
-        self.conductor = Conductor(folder.path, self.history, self.main, options["log_every"], options["ema_decay"], options["bar"])
-        parameters = sum(p.numel() for p in self.module.parameters())
-        source = self.data.source.facts() | {"counts": self.data.counts, "fingerprint": self.data.fingerprint}
-        folder.update(
+        self.conductor = Conductor(folder.path, self.history, self.main, config["trainer"])
+        if self.resumed:
+            state = self.resumed["callbacks"]["Conductor"]
+            self.conductor.step, self.conductor.earlier = state["step"], state["seconds"]
+            checkpoints.put(self.resumed, self.module, averaged=False)
+        if self.chief:
+            self.note_facts()
+
+    def look_back(self) -> dict[str, Any] | None:
+        """The checkpoint that an interrupted run goes on from, if it has one."""
+        name = self.folder.facts.get("phase")
+        file = place(self.folder.path, name, "last.ckpt") if name else None
+        return checkpoints.read(file) if file is not None and file.is_file() else None
+
+    def open_history(self) -> None:
+        """A new history, or that of the folder cut back to its checkpoint."""
+        if not self.chief:
+            self.history = History(None)
+        elif self.resumed:
+            self.history = History.cut(self.folder.path, self.resumed["callbacks"]["Conductor"]["history"])
+        else:
+            History.clear(self.folder.path)
+            self.history = History(self.folder.path)
+            self.history.layout(self.config["task"].get("board") or {}, report.what_to_look_at(self.config))
+
+    def note_facts(self) -> None:
+        """run.json: what is trained on what, with what."""
+        accelerator, _ = devices.resolve(self.config["trainer"])
+        self.folder.update(
             **machine_facts(),
+            status="running",
             device=devices.name(accelerator),
+            processes=processes.place().world,
             threads=self.threads,
-            parameters=parameters,
-            data=source,
+            parameters=sum(p.numel() for p in self.module.parameters()),
+            data=self.data.source.facts() | {"counts": self.data.counts, "fingerprint": self.data.fingerprint},
             spec=self.data.spec,
+            error=None,
         )
 
     def work(self) -> None:
         """Fit, measure, draw and sum up; whatever ends it is written into run.json."""
-        began = time.monotonic()
         try:
-            terminal.say(report.headline(self.config, self.folder.facts))
-            terminal.say(report.data_line(self.folder.facts))
-            if self.config["quick"]:
-                terminal.say("quick=true: a look at how it runs; its figures mean nothing")
+            if self.chief:
+                self.introduce()
             self.fit()
-            self.measure()
-            self.draw()
-            self.finish(time.monotonic() - began)
+            if self.chief:
+                self.measure()
+                self.draw()
+                self.finish()
         except Stopped as stop:
-            self.folder.update(status="interrupted", seconds=round(time.monotonic() - began, 1))
-            self.conductor.bar.end()
-            terminal.warn(f"stopped by signal {stop.number}; what was learned so far is in {self.folder.path}")
+            self.end(status="interrupted")
+            terminal.warn(f"stopped by signal {stop.number}; to go on: python train.py resume={self.folder.path}")
             raise
         except BaseException as error:
             status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-            self.conductor.bar.end()
-            sentence = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-            self.folder.update(status=status, error=sentence, seconds=round(time.monotonic() - began, 1))
+            self.end(status=status, error=str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}")
             raise
         finally:
             self.history.close()
 
-    def plan(self, loader: TensorLoader, epochs: int) -> Plan:
-        """How the weights of a phase are updated; the steps are counted from our own loader (Lightning's count drops its state)."""
+    def end(self, **facts: Any) -> None:
+        """The last words of run.json."""
+        self.conductor.bar.end()
+        if self.chief:
+            self.folder.update(**facts, seconds=round(self.conductor.seconds, 1))
+
+    def introduce(self) -> None:
+        """What is trained on what, and where it goes on."""
+        terminal.say(report.headline(self.config, self.folder.facts))
+        terminal.say(report.data_line(self.folder.facts))
+        if self.config["quick"]:
+            terminal.say("quick=true: a look at how it runs; its figures mean nothing")
+        if self.resumed or self.folder.facts.get("resumed"):
+            terminal.say(f"goes on after step {self.conductor.step:,}")
+
+    def plan(self, steps: int, length: int) -> Plan:
+        """How the weights of a phase are updated in `steps` steps; they are counted from our own loader (docs/core.md)."""
         optimizer, scheduler = dict(self.config["optimizer"]), self.config["scheduler"]
         decay = at_least(0, optimizer.pop("weight_decay", 0.0), "optimizer.weight_decay")
         at_least(0, optimizer["lr"], "optimizer.lr")
-        steps = max(1, epochs * len(loader) // self.config["trainer"]["accumulate"])
+        every = self.config["trainer"]["accumulate"]
+        updates = max(1, steps // length * -(-length // every) + -(-(steps % length) // every))  # an epoch's rest is an update too
         make_optimizer = build(optimizer | {"_partial_": True})
         make_schedule = build(scheduler | {"_partial_": True})
-        return Plan(make_optimizer, lambda o, n: make_schedule(o, steps=n), decay, steps)
+        return Plan(make_optimizer, lambda o, n: make_schedule(o, steps=n), decay, updates)
 
     def fit(self) -> None:
-        """Every phase of the homework, in order."""
-        for number, phase in enumerate(self.module.phases(self.data)):
-            self.module.on_phase_start(phase)
-            epochs = self.config["trainer"]["max_epochs"] if phase.epochs is None else phase.epochs
-            if epochs and phase.loader is not None:
-                self.fit_phase(phase, number, epochs)
+        """Every phase of the homework, in order; of a resumed run only what is missing."""
+        reached = self.resumed["callbacks"]["Conductor"]["phase"] if self.resumed else -1
+        phases = list(self.module.phases(self.data))
+        for number, phase in enumerate(phases):
+            if number < reached:
+                continue
+            if number > reached:
+                if "weights" in phase.reset:
+                    self.module.load_state_dict(self.first_weights)
+                self.module.on_phase_start(phase)
+                if number:
+                    self.conductor.save_start(phase, number, self.module)
+                self.note_phase(phase)
+            self.fit_phase(phase, number, self.resumed if number == reached else None)
             self.module.on_phase_end(phase)
+        if self.chief and (len(phases) > 1 or phases[0].name != "fit" or type(self.module).on_phase_end is not Module.on_phase_end):
+            content = {"state_dict": self.module.state_dict()}
+            self.module.on_save_checkpoint(content)
+            checkpoints.write(content, self.folder.path / "checkpoints" / "final.ckpt")
 
-    def fit_phase(self, phase: Phase, number: int, epochs: int) -> None:
+    def note_phase(self, phase: Phase) -> None:
+        """Where a resumed run has to look."""
+        if self.chief:
+            self.folder.update(phase=phase.name)
+
+    def fit_phase(self, phase: Phase, number: int, resumed: dict[str, Any] | None) -> None:
         """Lightning's fit over one phase; afterwards the module has the weights that it chooses to be tested with."""
-        self.module.plan = self.plan(phase.loader, epochs)
-        trainer = make_trainer(self.config, epochs, [self.conductor])
-        device = trainer.strategy.root_device
-        phase.loader.to(device)
+        state = resumed["callbacks"]["Conductor"] if resumed else None
+        if state:
+            checkpoints.set_random_states(state["ranks"][processes.place().rank]["random"])
+        if callable(phase.loader):
+            phase.loader = phase.loader()
+        epochs = self.epochs_of(phase)
+        if not epochs:
+            return
+        if state and state["over"] and state["epochs"] >= epochs:  # the fit was done when the run was interrupted
+            self.conductor.carried = resumed["optimizer_states"]
+            checkpoints.put(resumed, self.module)
+        else:
+            length = len(phase.loader)
+            self.module.plan = self.plan(phase.steps or epochs * length, length)
+            self.call_lightning(phase, number, epochs, resumed)
+        processes.same_weights(self.module)
+        best = place(self.folder.path, phase.name, "best.ckpt")
+        if self.module.choose_by == "best" and processes.told(best.is_file()):
+            checkpoints.load_weights(self.module, best)
+
+    def epochs_of(self, phase: Phase) -> int:
+        """The epochs of a phase, the last of which may be cut short; 0 for one without a fit."""
+        if phase.loader is None:
+            return 0
+        if phase.steps is not None:
+            return -(-phase.steps // len(phase.loader))
+        return self.config["trainer"]["max_epochs"] if phase.epochs is None else phase.epochs
+
+    def call_lightning(self, phase: Phase, number: int, epochs: int, resumed: dict[str, Any] | None) -> None:
+        """One `trainer.fit`, from the start of a phase or from a checkpoint in it."""
+        trainer = make_trainer(self.config, epochs, [self.conductor], alone=False)
+        here = processes.place()
+        phase.loader.to(trainer.strategy.root_device).shard(here.rank, here.world)
         if phase.val_loader is not None:
-            phase.val_loader.to(device)
-        self.conductor.begin(phase, number, epochs, self.module)
-        trainer.fit(self.module, phase.loader, phase.val_loader)
-        if self.module.choose_by == "best" and self.conductor.best is not None:
-            load_weights(self.module, self.conductor.place("best.ckpt"))
+            phase.val_loader.to(trainer.strategy.root_device)
+        in_the_middle = resumed is not None and "loops" in resumed
+        self.conductor.begin(phase, number, epochs, self.module, going_on=in_the_middle)
+        if in_the_middle:  # Lightning forgets the loader's state where it stops between two epochs (docs/core.md)
+            phase.loader.load_state_dict(resumed["callbacks"]["Conductor"]["loader"])
+        elif resumed:
+            self.conductor.carried = resumed["callbacks"]["Conductor"]["carried"]
+        if self.config["trainer"]["compile"]:
+            self.module.compile()
+        file = place(self.folder.path, phase.name, "last.ckpt") if in_the_middle else None
+        trainer.fit(self.module, phase.loader, phase.val_loader, ckpt_path=file, weights_only=True if file else None)
 
     def measure(self) -> None:
         """The metrics of every split with known answers, by the chosen weights."""
@@ -182,6 +317,8 @@ class Run:
 
     def show(self, name: str, figure: Figure) -> None:
         """Keep a figure as figures/<name>.png and under the same name in TensorBoard."""
+        if not self.chief:
+            return
         target = self.folder.path / "figures" / f"{name}.png"
         target.parent.mkdir(exist_ok=True)
         if (layout := figure.get_layout_engine()) is not None:
@@ -190,19 +327,19 @@ class Run:
         figure.savefig(target, dpi=110)
         self.history.figure(name, figure, self.conductor.step)
 
-    def finish(self, seconds: float) -> None:
+    def finish(self) -> None:
         """metrics.json, the hparams row, the table, and what to type next."""
         metrics, bad = report.metrics(self.main, self.module.results)
         self.folder.write_json("metrics.json", metrics)
         if self.main["name"] in bad or metrics["main"]["value"] is None:
             raise UserError(f"the main metric {self.main['name']} has no finite value; a smaller optimizer.lr may help")
         self.history.final(report.hparams_columns(self.config, self.folder.facts), report.hparams_metrics(metrics))
-        self.folder.update(status="finished", seconds=round(seconds, 1))
-        report.closing(self.config, self.folder, metrics, seconds)
+        self.end(status="finished")
+        report.closing(self.config, self.folder, metrics, self.conductor.seconds)
 
 
 def evaluate(config: dict[str, Any], module: Module, loaders: dict[str, TensorLoader]) -> dict[str, dict[str, float]]:
-    """Metrics by split; runs on the device that the config names."""
+    """Metrics by split; runs in this process, on the device that the config names."""
     trainer = make_trainer(config)
     for split, loader in loaders.items():
         module.split = split
@@ -210,22 +347,11 @@ def evaluate(config: dict[str, Any], module: Module, loaders: dict[str, TensorLo
     return {split: module.results[split] for split in loaders}
 
 
-def reopen(path: Path, changes: dict[str, Any] | None = None) -> tuple[dict[str, Any], RunFolder]:
-    """Config (with `changes`, {dotted key: value}) and folder of an earlier run."""
-    folder = RunFolder.open(path)
-    config = folder.config()
-    for key, value in (changes or {}).items():
-        node = config
-        *parts, last = key.split(".")
-        for part in parts:
-            node = node[part]
-        node[last] = value
-    return config, folder
-
-
 def restore(config: dict[str, Any], path: Path) -> tuple[DataModule, Module]:
     """Data and model of an earlier run, with the weights that it tested."""
     data, module = assemble(config)
-    best = path / "checkpoints" / "best.ckpt"
-    load_weights(module, best if module.choose_by == "best" and best.is_file() else best.with_name("last.ckpt"))
+    folder = path / "checkpoints"
+    order = ("final.ckpt", "best.ckpt", "last.ckpt") if module.choose_by == "best" else ("final.ckpt", "last.ckpt")
+    file = next((folder / name for name in order if (folder / name).is_file()), folder / order[-1])
+    checkpoints.load_weights(module, file)
     return data, module

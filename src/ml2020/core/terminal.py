@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import sys
 from collections.abc import Iterator
 from datetime import datetime
@@ -69,6 +70,13 @@ def table(rows: list[tuple[str, ...]]) -> None:
     else:
         for line in plain:
             say(line)
+
+
+@contextlib.contextmanager
+def silent() -> Iterator[None]:
+    """Say nothing: one process of several speaks for all."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        yield
 
 
 @contextlib.contextmanager

@@ -11,9 +11,10 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def folder(cache_dir: str | None) -> Path:
@@ -34,6 +35,8 @@ def cached(cache_dir: str | None, name: str, key: dict[str, Any], make: Callable
 
     Two processes at once make them once: the second waits for the first. What is half written never counts.
     """
+    import numpy as np
+
     place = folder(cache_dir) / f"{name}-{fingerprint(key)}"
     with _locked(place.with_suffix(".lock")):
         if not place.exists():
@@ -43,6 +46,8 @@ def cached(cache_dir: str | None, name: str, key: dict[str, Any], make: Callable
 
 
 def _write(place: Path, key: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+    import numpy as np
+
     half = place.with_suffix(".half")
     shutil.rmtree(half, ignore_errors=True)
     half.mkdir(parents=True)

@@ -30,13 +30,18 @@ class Pictures(DataModule):
     as shares of white; tested, the split that judges (test, or val where no other has labels).
     """
 
-    def __init__(self, batch_size: int, augment: Augment | None = None) -> None:
+    def __init__(self, batch_size: int, augment: Augment | None = None, train_share: float = 1.0) -> None:
         super().__init__(at_least(1, batch_size, "data.batch_size"))
+        self.train_share = within(0.01, 1, train_share, "data.train_share")
         self.augment = augment or Augment(enabled=False)
         self.splits: dict[str, tuple[Tensor, Tensor]] = {}
 
     def describe(self, classes: list[str]) -> None:
-        """Fill in `spec` and `counts` from the splits."""
+        """Fill in `spec` and `counts` from the splits, of training only the share that is used."""
+        if self.train_share < 1:
+            kept = self.share_of(self.splits["train"][1])
+            self.splits["train"] = tuple(tensor[kept] for tensor in self.splits["train"])
+            self.fingerprint = fingerprint({"all": self.fingerprint, "share": self.train_share})
         pictures = self.splits["train"][0]
         share = pictures.double().div(255)
         mean, std = share.mean((0, 2, 3)), share.std((0, 2, 3))
@@ -45,6 +50,11 @@ class Pictures(DataModule):
         self.spec = {"input": shape, "classes": classes, "mean": mean.tolist(), "std": std.tolist(), "tested": tested}
         words = {"train": "for training", "val": "for validation", "test": "for the test", "predict": "without labels"}
         self.counts = {words[split]: len(x) for split, (x, _) in self.splits.items()}
+
+    def share_of(self, labels: Tensor) -> Tensor:
+        """Which training pictures are used, (m,) int64: the first of each class."""
+        own = [torch.nonzero(labels == label).flatten() for label in labels.unique()]
+        return torch.cat([index[: max(1, round(self.train_share * len(index)))] for index in own]).sort().values
 
     def train_dataloader(self) -> TensorLoader:
         return self.loader(*self.splits["train"], shuffle=True, transform=self.augmented)
@@ -89,8 +99,9 @@ class Drawings(Pictures):
         batch_size: int = 64,
         augment: Augment | None = None,
         cache_dir: str | None = None,
+        train_share: float = 1.0,
     ) -> None:
-        super().__init__(batch_size, augment)
+        super().__init__(batch_size, augment, train_share)
         self.seed = at_least(0, seed, "data.seed")
         self.size = within(8, 256, image_size, "data.image_size")
         self.by = one_of(("drawing", "thing"), split, "data.split")
@@ -126,6 +137,16 @@ class Drawings(Pictures):
             arrays[f"{split}_y"] = np.array(labels)
         next(steps, None)
         return arrays
+
+    def share_of(self, labels: Tensor) -> Tensor:
+        """Fewer drawings, not fewer views of each: picture i of a class shows its drawing i modulo their number."""
+        drawn = split_drawings(self.seed, self.by)["train"]
+        kept = []
+        for label, kind in enumerate(sorted({d.kind for d in drawn})):
+            number = sum(d.kind == kind for d in drawn)
+            index = torch.nonzero(labels == label).flatten()
+            kept.append(index[torch.arange(len(index)) % number < max(1, round(self.train_share * number))])
+        return torch.cat(kept)
 
     def views(self, chosen: list[Drawing], count: int) -> Iterator[list[Drawing]]:
         """For each class, in order, `count` drawings: each of its drawings as often as the others, give or take one."""
@@ -167,8 +188,9 @@ class Folder(Pictures):
         batch_size: int = 64,
         augment: Augment | None = None,
         cache_dir: str | None = None,
+        train_share: float = 1.0,
     ) -> None:
-        super().__init__(batch_size, augment)
+        super().__init__(batch_size, augment, train_share)
         self.path = path
         self.size = within(8, 512, image_size, "data.image_size")
         self.fit = one_of(("crop", "stretch"), fit, "data.fit")

@@ -67,6 +67,31 @@ def mistakes(pictures: np.ndarray, probabilities: np.ndarray, labels: np.ndarray
     return figure
 
 
+def gap(rows: list[dict], table: list[str]) -> Figure:
+    """A bar an arm of a study: accuracy on training pictures (pale) and on the judging split (full), each seed a dot.
+
+    `rows`: a dict a run with its label and metrics as split/name; `table`: the metrics named by the study.
+    """
+    judged = next(name for name in ("test/acc", "val/acc") if any(row.get(name) is not None for row in rows))
+    labels = list(dict.fromkeys(row["label"] for row in rows))
+    figure = Figure(figsize=(8, 0.36 * len(labels) + 1), layout="constrained")
+    axes = figure.subplots()
+    for name, colour, height in (("train/acc", "#c9d6e8", 0.8), (judged, "#1f5fa8", 0.45)):
+        values = [[100 * row[name] for row in rows if row["label"] == label and row.get(name) is not None] for label in labels]
+        means = [sum(v) / max(len(v), 1) for v in values]
+        axes.barh(
+            labels, means, height, color=colour, label={"train/acc": "training pictures"}.get(name, f"{name.split('/')[0]} pictures")
+        )
+        for i, (mean, seeds) in enumerate(zip(means, values, strict=True)):
+            axes.plot(seeds, [i] * len(seeds), ".", color="black", ms=3)
+            axes.text(mean + 1, i, f"{mean:.1f}", va="center", fontsize=7, color="black" if name == judged else "#7a8ba3")
+    axes.invert_yaxis()
+    axes.set(xlabel="accuracy, per cent (dots: seeds)", xlim=(0, 107))
+    axes.grid(axis="x", alpha=0.3)
+    axes.legend(fontsize=8, loc="lower right")
+    return figure
+
+
 def samples(pictures: np.ndarray, views: np.ndarray) -> Figure:
     """Training pictures (n, 3, s, s) uint8 and, beneath each, how it looks in some epochs: (epochs, n, 3, s, s) in [0, 1]."""
     figure = Figure(figsize=(9, 0.9 * (len(views) + 1) + 0.3), layout="constrained")

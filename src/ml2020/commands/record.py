@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from ml2020.core import report
 from ml2020.core.conf import CONF
 from ml2020.core.errors import TypedError, UserError
 from ml2020.core.folder import RunFolder
@@ -76,7 +77,7 @@ def _figures(folder: RunFolder) -> list[Path]:
 
 def _rows(folders: list[RunFolder]) -> list[list[Any]]:
     """Header, then metric, a value a run, and for several runs their mean and standard deviation."""
-    tables = [_flat(json.loads((folder.path / "metrics.json").read_text())) for folder in folders]
+    tables = [report.flat(folder.metrics()) for folder in folders]
     many = len(folders) > 1
     header = ["metric", *(f"seed {folder.facts['seed']}" for folder in folders)] + ["mean", "sd"] * many
     rows: list[list[Any]] = [header]
@@ -86,11 +87,6 @@ def _rows(folders: list[RunFolder]) -> list[list[Any]]:
             summary = [statistics.mean(values), statistics.stdev(values)] if many else []
             rows.append([metric, *(f"{value:.4f}" for value in [*values, *summary])])
     return rows
-
-
-def _flat(metrics: dict[str, Any]) -> dict[str, float | None]:
-    splits = {split: values for split, values in metrics.items() if split not in ("main", "nonfinite")}
-    return {f"{split}/{key}": value for split, values in splits.items() for key, value in values.items()}
 
 
 def _page(name: str, folders: list[RunFolder], rows: list[list[Any]]) -> str:

@@ -1,0 +1,127 @@
+"""eval.py: measure a finished run again, or write the course's submission file. Its folder and nothing else is needed."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig
+
+from ml2020.commands.guard import guarded
+from ml2020.core.errors import TypedError, UserError
+
+if TYPE_CHECKING:
+    from ml2020.core.data import DataModule
+    from ml2020.core.folder import RunFolder
+    from ml2020.core.module import Module
+
+
+def evaluate(argv: list[str] | None = None) -> int:
+    """`python eval.py run=... do=...`; gives the exit status."""
+    words = sys.argv[1:] if argv is None else argv
+
+    def work() -> None:
+        if not words or words[0] in ("-h", "--help"):
+            from ml2020.commands.help import eval_page
+
+            print(eval_page())
+            return
+        from ml2020.core.config import load
+
+        cfg, _ = load("eval", words)
+        perform(cfg)
+
+    return guarded(work, trace="trace=true" in words)
+
+
+def perform(cfg: DictConfig) -> None:
+    """Do what `do=` says with the run in `run=`."""
+    from ml2020.core.folder import RunFolder
+
+    if not cfg.run:
+        raise TypedError("say which run: run=outputs/<task>/<date>_<time>")
+    path = Path(cfg.run).expanduser()
+    if not path.is_dir():
+        raise TypedError(f"there is no folder {path}")
+    folder = RunFolder.open(path)
+    if cfg.do == "report":
+        from ml2020.commands.page import write_page
+
+        print(write_page(folder))
+        return
+    changes = {"data.path": cfg.data_path, "data.cache_dir": cfg.cache_dir, "trainer.gpus": cfg.gpus}
+    config = folder.config()
+    if why := (config["task"].get("cannot") or {}).get(cfg.do):
+        raise TypedError(f"{config['task']['name']} cannot do={cfg.do}: {why}")
+    for key, value in changes.items():
+        if value is not None:
+            _change(config, key, value)
+    {"test": _test, "predict": _predict, "export": _export}[cfg.do](config, folder)
+
+
+def _change(config: dict[str, Any], key: str, value: Any) -> None:
+    group, name = key.split(".")
+    if name not in config[group]:
+        raise TypedError(f"{key.replace('.', '_')}= has no meaning for this run: its data has no {name}")
+    config[group][name] = value
+
+
+def _reopen(config: dict[str, Any], folder: RunFolder) -> tuple[DataModule, Module]:
+    """Data and model of the run, with the weights that it tested, on the device that it names."""
+    from ml2020.core import devices, terminal
+    from ml2020.core.run import restore
+
+    config["trainer"] |= {"devices": 1, "num_nodes": 1}
+    devices.set_threads(config["trainer"]["threads"] or folder.facts.get("threads"))
+    data, module = restore(config, folder.path)
+    if data.fingerprint != folder.facts.get("data", {}).get("fingerprint"):
+        terminal.warn("the data is not what the run was trained on: its files, its generator or a package has changed")
+    return data, module
+
+
+def _test(config: dict[str, Any], folder: RunFolder) -> None:
+    """Every split with known answers, measured again."""
+    data, module = _reopen(config, folder)
+    from ml2020.core import report, run, terminal
+
+    content, _ = report.metrics(config["task"]["main"], run.evaluate(config, module, data.evaluation_loaders()))
+    terminal.say(f"{folder.path}: {report.headline(config, folder.facts)}")
+    terminal.say(report.data_line(folder.facts))
+    terminal.table(report.rows(config, folder.facts, content))
+
+
+def _predict(config: dict[str, Any], folder: RunFolder) -> None:
+    """submission.csv, in the course's format."""
+    data, module = _reopen(config, folder)
+    import torch
+
+    from ml2020.core import run, terminal
+
+    with torch.inference_mode():
+        device = run.make_trainer(config).strategy.root_device
+        module.to(device).eval()
+        header, rows = module.predict_rows(data.predict_loader().to(device))
+    folder.write_text("submission.csv", _as_csv([header, *rows]))
+    terminal.say(f"{folder.path / 'submission.csv'}: {len(rows):,} rows, {','.join(header)}")
+
+
+def _export(config: dict[str, Any], folder: RunFolder) -> None:
+    """The network as ONNX and as torch.export's program."""
+    data, module = _reopen(config, folder)
+    from ml2020.commands.export import export
+    from ml2020.core import terminal
+
+    loader = next(iter(data.evaluation_loaders().values()))
+    terminal.table([("file", "KB", "largest difference"), *export(folder, module, module.export_example(next(iter(loader))))])
+    terminal.say(str(folder.path / "export"))
+
+
+def _as_csv(rows: list[tuple]) -> str:
+    if len(rows) < 2:
+        raise UserError("there is nothing to predict: the data has no pictures without labels")
+    stream = io.StringIO()
+    csv.writer(stream, lineterminator="\n").writerows(rows)
+    return stream.getvalue()

@@ -1,0 +1,71 @@
+"""python train.py resume=FOLDER: go on with an interrupted run, or with what is missing of a study."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from ml2020.core import terminal
+from ml2020.core.errors import TypedError, suggestion
+
+ALLOWED = {"trainer.max_epochs": int, "trainer.threads": int, "trace": bool}
+
+
+def resume(typed: list[str]) -> None:
+    """Do what `resume=FOLDER [trainer.max_epochs=n] [trainer.threads=n]` says."""
+    path, changes = _read(typed)
+    if not path.is_dir():
+        raise TypedError(f"there is no folder {path}")
+    if (path / "study.json").is_file():
+        from ml2020.studies.study import resume_study
+
+        return resume_study(path, changes)
+    from ml2020.core.folder import RunFolder
+
+    folder = RunFolder.open(path)
+    resume_run(folder, changes)
+
+
+def _read(typed: list[str]) -> tuple[Path, dict[str, Any]]:
+    """The folder, and {key of the trainer: new value}. Raises TypedError for all that would change what is trained."""
+    from ml2020.core.config import parse
+
+    path, changes = None, {}
+    overrides = parse(typed)
+    for override in overrides.groups + overrides.values + overrides.for_hydra:
+        key, value = override.key_or_group, override.value()
+        if key == "resume":
+            path = Path(str(value)).expanduser() if value else None
+        elif key not in ALLOWED:
+            near = suggestion(key, ALLOWED, 0)
+            raise TypedError(
+                f"{key} cannot be changed in a run that goes on{near}; with resume= only {', '.join(ALLOWED)} may be given"
+            )
+        elif type(value) is not ALLOWED[key] or (ALLOWED[key] is int and value < 1):
+            raise TypedError(f"{key} takes {'a whole number of at least 1' if ALLOWED[key] is int else 'true or false'}, not {value}")
+        elif key.startswith("trainer."):
+            changes[key.removeprefix("trainer.")] = value
+    if path is None:
+        raise TypedError("say which folder: resume=outputs/<task>/<date>_<time>")
+    return path, changes
+
+
+def resume_run(folder: Any, changes: dict[str, Any]) -> None:
+    """Go on with an interrupted or failed run, or train a finished one further."""
+    config = folder.config()
+    before = config["trainer"]["max_epochs"]
+    epochs = changes.get("max_epochs", before)
+    if epochs < before:
+        raise TypedError(f"trainer.max_epochs={epochs} is less than the {before} of the run; it can only grow")
+    if folder.status == "finished" and epochs == before:
+        terminal.say(f"{folder.path} is finished; with trainer.max_epochs={2 * before} it would be trained further")
+        return
+    folder.lock()
+    config["trainer"] |= changes
+    folder.write_config(config)
+    folder.update(resumed=[*folder.facts.get("resumed", []), f"{datetime.now().astimezone():%Y-%m-%dT%H:%M:%S%z}"])
+    terminal.say(f"{config['task']['name']} · {config['task']['title']}", style="bold")
+    from ml2020.core.run import start
+
+    start(folder)

@@ -1,0 +1,173 @@
+"""python train.py: from the words of a command line to a run, a study, a sweep, or the rest of an interrupted one.
+
+Order matters: keys, options and types are answered before torch is imported, and before anything is created.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from ml2020.commands.guard import guarded
+from ml2020.core import processes
+from ml2020.core.errors import TypedError, UserError
+
+_HYDRA_FLAGS = (
+    "--cfg",
+    "-c",
+    "--info",
+    "-i",
+    "--shell-completion",
+    "-sc",
+    "--hydra-help",
+    "--version",
+    "--package",
+    "-p",
+    "--resolve",
+)
+
+
+def train(argv: list[str] | None = None) -> int:
+    """`python train.py ...`; gives the exit status."""
+    words = sys.argv[1:] if argv is None else argv
+    return guarded(lambda: _train(words), trace="trace=true" in words)
+
+
+def _train(words: list[str]) -> None:
+    flags = [word for word in words if word.startswith("-")]
+    typed = [word for word in words if not word.startswith("-")]
+    if not words or "--help" in flags or "-h" in flags:
+        from ml2020.commands.help import train_page
+
+        print(train_page())
+    elif flags == ["--cfg"] and "job" in typed:
+        _show_config([word for word in typed if word != "job"])
+    elif any(flag.split("=")[0] in _HYDRA_FLAGS for flag in flags):
+        _through_hydra(words)
+    elif strange := [flag for flag in flags if flag not in ("-m", "--multirun")]:
+        raise TypedError(f"{strange[0]} is not an option of train.py; see python train.py --help")
+    elif any(word.startswith("resume=") for word in typed):
+        if flags:
+            raise TypedError("resume= takes no -m: the folder knows whether it is a run, a study or a sweep")
+        from ml2020.commands.resume import resume
+
+        resume(typed)
+    elif flags:
+        _sweep(words, typed)
+    else:
+        _one(typed)
+
+
+def _one(typed: list[str]) -> None:
+    """A single run, or the study of an experiment."""
+    from ml2020.core.config import plain
+    from ml2020.core.folder import new_run
+
+    here = processes.place()
+    if here.rank:  # started by torchrun or Slurm: the first process composes and tells
+        return _follow()
+    try:
+        cfg, choices = _checked(typed)
+        if cfg.study is not None:
+            if here.world > 1:
+                raise TypedError("a study starts its own processes; type it without torchrun or srun")
+            from ml2020.studies.study import run_study
+
+            return run_study(cfg, choices, typed)
+        config = plain(cfg)
+        folder = new_run(config, choices, typed)
+    except UserError as error:
+        if here.world > 1:
+            _tell(None, error)
+        raise
+    if here.world > 1:
+        _tell(folder.path, None)
+    from ml2020.core import terminal
+
+    terminal.say(f"{config['task']['name']} · {config['task']['title']}", style="bold")  # something to read while torch is loading
+    from ml2020.core.run import start
+
+    start(folder)
+
+
+def _checked(typed: list[str], multirun: bool = False) -> tuple[Any, dict[str, str | None]]:
+    from ml2020.core.conf import options
+    from ml2020.core.config import load
+
+    cfg, choices = load("train", typed, multirun=multirun)
+    if cfg.task is None:
+        raise TypedError(f"say which task: task=..., one of {', '.join(options('task'))}")
+    return cfg, choices
+
+
+def _tell(path: Path | None, error: UserError | None) -> None:
+    """Rank 0 of torchrun or Slurm: what the others should do."""
+    processes.join()
+    processes.told((str(path) if path else None, str(error) if error else None, error.status if error else 0))
+
+
+def _follow() -> None:
+    """Another rank of torchrun or Slurm: wait for the folder, then work on it."""
+    from ml2020.core.run import carry_out
+
+    processes.join()
+    path, _, status = processes.told(None)
+    if path is None:
+        raise SystemExit(status)
+    carry_out(Path(path))
+
+
+def _show_config(words: list[str]) -> None:
+    """`--cfg job`, as Hydra's own, but with what a model or data brings along."""
+    from omegaconf import OmegaConf
+
+    from ml2020.core.config import load
+
+    print(OmegaConf.to_yaml(load("train", words)[0]), end="")
+
+
+def _sweep(words: list[str], typed: list[str]) -> None:
+    """`-m`: Hydra names the jobs; each is trained in a process of its own, and a failing one stops no other."""
+    cfg, _ = _checked(typed, multirun=True)
+    if cfg.study is not None:
+        raise TypedError("an experiment with a study: block sweeps by itself; type it without -m")
+    from ml2020.core.config import load, plain
+    from ml2020.core.folder import new_run
+    from ml2020.studies.jobs import train_in
+    from ml2020.studies.summary import close
+
+    folders: list[Path] = []
+
+    def job(_: Any) -> None:
+        from hydra.core.hydra_config import HydraConfig
+
+        hydra_config = HydraConfig.get()
+        folders.append(Path(hydra_config.runtime.output_dir))
+        line = list(hydra_config.overrides.task)
+        cfg, choices = load("train", [*_ONE_THREAD, *line] if not any(w.startswith("trainer.threads=") for w in line) else line)
+        train_in(new_run(plain(cfg), choices, line, folders[-1]), label=" ".join(hydra_config.overrides.task))
+
+    _through_hydra(words, job)
+    close(folders[0].parent)
+
+
+_ONE_THREAD = ["trainer.threads=1"]  # in every job of a sweep: the same figures whatever runs beside it
+
+
+def _through_hydra(words: list[str], job: Any = lambda cfg: None) -> None:
+    """Give Hydra control: to show configs, to complete words, to sweep."""
+    import hydra
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    from ml2020.core.conf import CONF
+    from ml2020.core.config import load, parse
+
+    parse([word for word in words if "=" in word and not word.startswith("-")])
+    sys.argv = [sys.argv[0], *words]
+    try:
+        hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")(job)()
+    except (HydraException, OmegaConfBaseException) as error:
+        load("train", [w for w in words if "=" in w and not w.startswith("-")], multirun=True)  # words the mistake
+        raise TypedError(str(error).splitlines()[0]) from error

@@ -1,0 +1,165 @@
+"""An experiment with a `study:` block: arms x grid x seeds, a table with means and spreads, and a figure."""
+
+from __future__ import annotations
+
+import csv
+import importlib
+import itertools
+import json
+import os
+import re
+import shlex
+import statistics
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ml2020.core import terminal
+from ml2020.core.conf import CONF
+from ml2020.core.errors import TypedError
+from ml2020.core.folder import RunFolder, new_run
+from ml2020.studies.jobs import Job, run_jobs, same_config
+from ml2020.studies.summary import close
+
+KEYS = ("arms", "grid", "seeds", "table", "figure")
+
+
+def run_study(cfg: Any, choices: dict[str, str | None], typed: list[str]) -> None:
+    """Run what is missing of `python train.py experiment=NAME ...`, then write table and figure into the study's folder."""
+    from omegaconf import OmegaConf
+
+    name = choices["experiment"]
+    study = check(OmegaConf.to_container(cfg.study), name)
+    if cfg.quick:  # a quick study keeps the quick lengths
+        short = set(cfg.task.get("quick") or {})
+        study["arms"] = {label: [word for word in arm if word.partition("=")[0] not in short] for label, arm in study["arms"].items()}
+    word = "_".join(filter(None, [name, cfg.name, "quick" if cfg.quick else None]))
+    folder = Path(cfg.output_dir) / cfg.task.name / "sweeps" / word
+    jobs = plan(study, typed, folder)
+    made = {job.label: compose(job) for job in jobs}  # every word of every job is checked before the first begins
+    for job in jobs:
+        if (job.folder / "run.json").is_file():
+            same_config(RunFolder.open(job.folder), made[job.label][0])
+    terminal.say(f"{name}: {len(jobs)} jobs, in {folder}", style="bold")
+    lock = RunFolder(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    lock.lock()
+    lock.write_json("study.json", {"schema": 1, "experiment": name, "typed": typed, "study": study})
+    with terminal.log_to(folder / "study.log"):
+        run_jobs(jobs, make_folder)
+        rows = close(folder)
+        show(study, rows, folder)
+
+
+def resume_study(folder: Path, changes: dict[str, Any]) -> None:
+    """`resume=FOLDER` of a study: the same words again; finished jobs stay as they are."""
+    said = json.loads((folder / "study.json").read_text())
+    if "max_epochs" in changes:
+        raise TypedError("trainer.max_epochs cannot be changed in a study that goes on")
+    words = [*said["typed"], *(f"trainer.{key}={value}" for key, value in changes.items())]
+    from ml2020.core.config import load
+
+    cfg, choices = load("train", words)
+    cfg.output_dir = str(folder.resolve().parents[2])
+    run_study(cfg, choices, words)
+
+
+def check(study: dict[str, Any], name: str) -> dict[str, Any]:
+    """The block with its defaults. Raises TypedError for a key that a study does not have, or values of the wrong kind."""
+    file = f"conf/experiment/{name}.yaml"
+    if strange := set(study) - set(KEYS):
+        raise TypedError(f"study: has no key {sorted(strange)[0]}; it takes {', '.join(KEYS)} ({file})")
+    study = {"arms": None, "grid": {}, "seeds": [0], "table": [], "figure": None} | study
+    if study["arms"] is None:
+        study["arms"] = {"": []}
+    if not isinstance(study["arms"], dict) or not all(isinstance(words, list) for words in study["arms"].values()):
+        raise TypedError(f"study.arms takes label: [key=value, ...] ({file})")
+    if not all(isinstance(values, list) and values for values in study["grid"].values()):
+        raise TypedError(f"study.grid takes key: [value, ...] ({file})")
+    if study["figure"] is not None and not str(study["figure"]).startswith("ml2020.tasks."):
+        raise TypedError(f"study.figure names a function of a homework's figures.py, not {study['figure']} ({file})")
+    return study
+
+
+def plan(study: dict[str, Any], typed: list[str], folder: Path) -> list[Job]:
+    """The jobs, seed by seed, so that a study broken off in the middle has every arm."""
+    said = {word.partition("=")[0] for word in typed}
+    jobs = []
+    points = list(itertools.product(*([(key, value) for value in values] for key, values in study["grid"].items())))
+    if "seed" in said and len(study["seeds"]) > 1:
+        raise TypedError(f"seed= cannot be typed here: the study sets its seeds, {study['seeds']}")
+    for seed in study["seeds"]:
+        for (label, arm), point in itertools.product(study["arms"].items(), points):
+            words = [*arm, *(f"{key}={_word(value)}" for key, value in point)]
+            if clash := said & {word.partition("=")[0] for word in words}:
+                raise TypedError(f"{sorted(clash)[0]}= cannot be typed here: it is what the study varies")
+            title = ", ".join(filter(None, [label, *(f"{key.rpartition('.')[2]} {value}" for key, value in point)]))
+            place = folder / f"{len(jobs):03}_{_safe(title)}_seed{seed}"
+            jobs.append(Job(f"{title}, seed {seed}", [*typed, *words, f"seed={seed}"], place))
+    return jobs
+
+
+def compose(job: Job) -> tuple[dict[str, Any], dict[str, str | None]]:
+    """The checked config of a job and the option of each group; one thread unless another number was typed."""
+    from ml2020.core.config import load, plain
+
+    words = job.words if any(w.startswith("trainer.threads=") for w in job.words) else ["trainer.threads=1", *job.words]
+    cfg, choices = load("train", words)
+    return plain(cfg), choices
+
+
+def make_folder(job: Job) -> RunFolder:
+    """The new folder of a job."""
+    config, choices = compose(job)
+    folder = new_run(config, choices, job.words, job.folder)
+    folder.update(label=job.label.rpartition(", seed ")[0], command=shlex.join(["python", "train.py", *_alone(job.words, choices)]))
+    return folder
+
+
+def _alone(words: list[str], choices: dict[str, str | None]) -> list[str]:
+    """What would be typed to run one job outside its study."""
+    return [f"task={choices['task']}" if word.startswith("experiment=") else word for word in words]
+
+
+def table(study: dict[str, Any], rows: list[dict[str, Any]]) -> list[list[str]]:
+    """Header, then a row an arm in the order of the study: the mean and standard deviation over its seeds of each metric."""
+    names = study["table"] or ["main"]
+    lines = [["", *(f"{name} {what}" for name in names for what in ("mean", "sd")), "seeds"]]
+    for label in dict.fromkeys(row["label"] for row in sorted(rows, key=lambda row: row["folder"])):
+        own = [row for row in rows if row["label"] == label and row["status"] == "finished"]
+        cells = []
+        for name in names:
+            values = [row[name] for row in own if row.get(name) is not None]
+            mean = f"{statistics.mean(values):.4f}" if values else ""
+            cells += [mean, f"{statistics.stdev(values):.4f}" if len(values) > 1 else ""]
+        lines.append([label, *cells, str(len(own))])
+    return lines
+
+
+def show(study: dict[str, Any], rows: list[dict[str, Any]], folder: Path) -> None:
+    """table.csv and figure.png in the study's folder, and the table on the terminal."""
+    lines = table(study, rows)
+    with (folder / "table.csv.tmp").open("w", newline="", encoding="utf8") as stream:
+        csv.writer(stream, lineterminator="\n").writerows(lines)
+    os.replace(folder / "table.csv.tmp", folder / "table.csv")
+    terminal.table([tuple(line) for line in lines])
+    if study["figure"]:
+        module, _, function = study["figure"].rpartition(".")
+        figure = getattr(importlib.import_module(module), function)(sorted(rows, key=lambda row: row["folder"]), study["table"])
+        figure.savefig(folder / "figure.png", dpi=110)
+        terminal.say(f"{folder}/table.csv, figure.png; to keep them: ml2020 record {folder}")
+
+
+def comment(name: str) -> str:
+    """The first comment of an experiment's file: command, expected figure, time."""
+    lines = (CONF / "experiment" / f"{name}.yaml").read_text().splitlines()
+    return "\n".join(line.removeprefix("#").strip() for line in itertools.takewhile(lambda l: l.startswith("#"), lines[1:]))
+
+
+def _word(value: Any) -> str:
+    return value if isinstance(value, str) else yaml.safe_dump(value, default_flow_style=True).strip().removesuffix("...").strip()
+
+
+def _safe(text: str) -> str:
+    return re.sub(r"[^\w.-]+", "-", text).strip("-")[:60] or "run"
