@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from ml2020.commands.guard import guarded
+from ml2020.core import capabilities
 from ml2020.core.errors import TypedError, UserError
 
 if TYPE_CHECKING:
@@ -54,8 +55,7 @@ def perform(cfg: DictConfig) -> None:
         return
     changes = {"data.path": cfg.data_path, "data.cache_dir": cfg.cache_dir, "trainer.gpus": cfg.gpus}
     config = folder.config()
-    if why := (config["task"].get("cannot") or {}).get(cfg.do):
-        raise TypedError(f"{config['task']['name']} cannot do={cfg.do}: {why}")
+    capabilities.refuse(config, cfg.do, f"do={cfg.do}")
     for key, value in changes.items():
         if value is not None:
             _change(config, key, value)

@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ml2020.core import terminal
+from ml2020.core import capabilities, terminal
 from ml2020.core.errors import TypedError, suggestion
 
 ALLOWED = {"trainer.max_epochs": int, "trainer.threads": int, "trace": bool}
@@ -54,6 +54,7 @@ def _read(typed: list[str]) -> tuple[Path, dict[str, Any]]:
 def resume_run(folder: Any, changes: dict[str, Any]) -> None:
     """Go on with an interrupted or failed run, or train a finished one further."""
     config = folder.config()
+    capabilities.refuse(config, "resume", "go on after a stop")
     before = config["trainer"]["max_epochs"]
     epochs = changes.get("max_epochs", before)
     if epochs < before:

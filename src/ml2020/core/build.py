@@ -17,7 +17,7 @@ def build(config: dict[str, Any], **extra: Any) -> Any:
 
     Raises TypedError for a target outside the allowed packages, and passes on what the class itself says about its arguments.
     """
-    config = {key: value for key, value in config.items() if key != "brings"}
+    config = {key: value for key, value in config.items() if key not in ("brings", "cannot")}
     check_targets(config)
     try:
         return instantiate(config, **extra, _convert_="all")

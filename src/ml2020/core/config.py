@@ -18,6 +18,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from ml2020.core import capabilities
 from ml2020.core.conf import CONF, groups, options
 from ml2020.core.errors import TypedError, nearest, suggestion
 from ml2020.core.keys import check_key, values_of
@@ -72,6 +73,8 @@ def load(root: str, words: list[str], multirun: bool = False) -> tuple[DictConfi
     cfg = _compose(root, chosen + lesser + [_first(o) for o in typed.values])
     OmegaConf.set_struct(cfg, False)
     del cfg["hydra"]
+    if cfg.get("task") is not None:
+        capabilities.check(cfg)
     return cfg, choices
 
 

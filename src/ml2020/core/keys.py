@@ -20,7 +20,7 @@ from ml2020.core.conf import CONF, options
 from ml2020.core.errors import TypedError, nearest, suggestion
 
 _TYPES = {"int": 0, "float": 0.0, "str": "", "path": "", "bool": False, "list": []}
-_NOT_TYPED = ("hydra", "study", "task.quick", "model.brings", "data.brings")
+_NOT_TYPED = ("hydra", "study", "task.quick", "model.brings", "data.brings", "task.cannot", "model.cannot")
 
 
 def check_key(override: Override, base: DictConfig, choices: dict[str, str | None], root: str) -> None:

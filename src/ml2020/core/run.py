@@ -146,7 +146,7 @@ class Run:
         self.conductor = Conductor(folder.path, self.history, self.main, config["trainer"])
         if self.resumed:
             state = self.resumed["callbacks"]["Conductor"]
-            self.conductor.step, self.conductor.earlier = state["step"], state["seconds"]
+            self.conductor.step, self.conductor.earlier, self.conductor.carried = state["step"], state["seconds"], state["carried"]
             checkpoints.put(self.resumed, self.module, averaged=False)
         if self.chief:
             self.note_facts()
@@ -297,8 +297,6 @@ class Run:
         self.conductor.begin(phase, number, epochs, self.module, going_on=in_the_middle)
         if in_the_middle:  # Lightning forgets the loader's state where it stops between two epochs (docs/core.md)
             phase.loader.load_state_dict(resumed["callbacks"]["Conductor"]["loader"])
-        elif resumed:
-            self.conductor.carried = resumed["callbacks"]["Conductor"]["carried"]
         if self.config["trainer"]["compile"]:
             self.module.compile()
         file = place(self.folder.path, phase.name, "last.ckpt") if in_the_middle else None
