@@ -119,8 +119,10 @@ def delivery(loader) -> float:
 
 
 def train_usual(folder: Path) -> float:
+    from omegaconf import OmegaConf
+
     cfg, _ = load("train", WORDS)
-    net = build({k: v for k, v in cfg.model.net.items() if k != "_partial_"}, channels=3, size=64, classes=11)
+    net = build(OmegaConf.to_container(cfg.model.net, resolve=True))(channels=3, size=64, classes=11)
     module = Usual(net)
     with tempfile.TemporaryDirectory() as out, contextlib.redirect_stdout(io.StringIO()):  # its bar is on, but not in our way
         pl.Trainer(accelerator="cpu", max_epochs=2, default_root_dir=out, logger=pl.loggers.TensorBoardLogger(out)).fit(

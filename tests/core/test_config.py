@@ -46,9 +46,9 @@ def test_a_wrong_key_is_answered_with_the_nearest_one(typed: str, expected: str)
         ("model.net.channels_per_stage=32", "takes a list"),
         ("model.tta=filp", "did you mean flip?"),
         ("trainer.accelerator=gpus", "did you mean gpu?"),
-        ("trainer.gpus=one", "takes int or null"),
-        ("trainer.threads=2.0", "takes int or null"),
-        ("name=[a]", "takes str or null"),
+        ("trainer.gpus=one", "takes a whole number or null"),
+        ("trainer.threads=2.0", "takes a whole number or null"),
+        ("name=[a]", "takes a word or null"),
     ],
 )
 def test_a_value_of_the_wrong_type_is_refused(typed: str, expected: str):

@@ -63,7 +63,7 @@ def test_processes_share_each_global_batch(world: int):
     ranks = [loader(shuffle=True).shard(rank, world) for rank in range(world)]
     for batch, *parts in zip(whole, *ranks, strict=True):
         taken = [x.tolist() for (x, _), rank in zip(parts, ranks, strict=True) if rank.share > 0]
-        assert sorted(sum(taken, [])) == sorted(batch)
+        assert sorted(x for part in taken for x in part) == sorted(batch)
         weighted = [rank.share * x.double().mean() for (x, _), rank in zip(parts, ranks, strict=True)]
         assert sum(weighted) / world == pytest.approx(sum(batch) / len(batch))  # a process without samples counts for nothing
 

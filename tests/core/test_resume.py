@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,10 +31,10 @@ def toy(monkeypatch: pytest.MonkeyPatch) -> Callable[..., RunFolder]:
     monkeypatch.setattr(building, "ALLOWED", (*building.ALLOWED, "toy."))
     monkeypatch.syspath_prepend(Path(__file__).parent)
 
-    def make(path: Path, **trainer: Any) -> RunFolder:
+    def make(path: Path, kind: str = "Plane", **trainer: Any) -> RunFolder:
         cfg, choices = load("train", WORDS)
         config = plain(cfg)
-        config["model"], config["data"] = {"_target_": "toy.Plane"}, {"_target_": "toy.Numbers"}
+        config["model"], config["data"] = {"_target_": f"toy.{kind}"}, {"_target_": "toy.Numbers"}
         config["task"] |= {"name": "toy", "title": "a toy", "main": {"name": "val/mse", "goal": "min"}, "table": {"val/mse": "error"}}
         config["trainer"] |= {"bar": False, "channels_last": False} | trainer
         config["optimizer"]["lr"], config["scheduler"] = 0.01, {"_target_": "ml2020.core.optim.cosine", "warmup": 0.1, "final": 0.1}
@@ -62,7 +63,8 @@ def content(folder: Path) -> dict[str, Any]:
     return {
         "metrics": (folder / "metrics.json").read_text(),
         "rows": rows,
-        "events": {tag: [(e.step, e.value) for e in board.Scalars(tag)] for tag in board.Tags()["scalars"]},
+        # Sorted: the files of one process within one second are not read in the order in which they were made.
+        "events": {tag: sorted((e.step, e.value) for e in board.Scalars(tag)) for tag in board.Tags()["scalars"]},
         "weights": {f"{file}:{name}": tensor.tolist() for file, state in weights.items() for name, tensor in state.items()},
     }
 
@@ -161,14 +163,20 @@ def test_a_run_killed_before_its_first_checkpoint_starts_again_in_its_folder(
 
 
 def test_a_finished_run_can_be_trained_further_and_its_schedule_is_stretched(toy: Callable[..., RunFolder], tmp_path: Path):
-    start(toy(tmp_path / "long", max_epochs=5))
-    folder = toy(tmp_path / "short", max_epochs=3)
+    folder = toy(tmp_path / "run", kind="OnePhase", max_epochs=2)
     start(folder)
-    with pytest.raises(TypedError, match="can only grow"):
-        resume_run(RunFolder.open(folder.path), {"max_epochs": 2})
     before = (folder.path / "metrics.json").read_text()
+    with pytest.raises(TypedError, match="can only grow"):
+        resume_run(RunFolder.open(folder.path), {"max_epochs": 1})
     resume_run(RunFolder.open(folder.path), {})  # says that it is finished, and does nothing
     assert (folder.path / "metrics.json").read_text() == before
+    resume_run(RunFolder.open(folder.path), {"max_epochs": 5})
+    with (folder.path / "metrics.csv").open() as file:
+        rates = {int(row["step"]): float(row["train/lr"]) for row in csv.DictReader(file) if row["train/lr"]}
+    # 30 steps: 3 of them rise, 27 fall by half a cosine from 0.01 to 0.001; the rate that is logged is the one of the next step.
+    falling = [0.001 + 0.009 * (1 + math.cos(math.pi * (step - 3) / 27)) / 2 for step in range(31)]
+    assert max(rates) == 30
+    assert [rates[step] for step in (14, 20, 28)] == pytest.approx([falling[step] for step in (14, 20, 28)])
 
 
 def test_a_second_process_is_refused(toy: Callable[..., RunFolder], tmp_path: Path):

@@ -48,9 +48,9 @@ class Numbers(DataModule):
 class Plane(Module):
     """A linear layer behind dropout. `calls` notes the starts and ends of phases, as in a homework they would compute something."""
 
-    def __init__(self, drop: float = 0.3, last: str = "fit") -> None:
+    def __init__(self, drop: float = 0.3) -> None:
         super().__init__()
-        self.drop, self.last = drop, last
+        self.drop = drop
         self.labels: list[float] = []  # pseudo-labels: state that is no tensor of the module
         self.calls: list[str] = []
 
@@ -97,3 +97,11 @@ class Plane(Module):
         error = torch.cat(self.errors).mean()
         self.errors.clear()
         return {"mse": error}
+
+
+class OnePhase(Plane):
+    """The same with one plain phase of trainer.max_epochs."""
+
+    def phases(self, data: Numbers) -> Iterator[Phase]:
+        self.pool = data.pool
+        yield Phase("fit", data.train_dataloader(), data.val_dataloader())

@@ -25,11 +25,13 @@ def evaluate(argv: list[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else argv
 
     def work() -> None:
-        if not words or words[0] in ("-h", "--help"):
+        if not words or {"-h", "--help"} & set(words):
             from ml2020.commands.help import eval_page
 
             print(eval_page())
             return
+        if flags := [word for word in words if word.startswith("-")]:
+            raise TypedError(f"{flags[0]} is not an option of eval.py; see python eval.py --help")
         from ml2020.core.config import load
 
         cfg, _ = load("eval", words)
@@ -54,7 +56,7 @@ def perform(cfg: DictConfig) -> None:
         print(write_page(folder))
         return
     changes = {"data.path": cfg.data_path, "data.cache_dir": cfg.cache_dir, "trainer.gpus": cfg.gpus}
-    config = folder.config()
+    config = folder.whole_config()
     capabilities.refuse(config, cfg.do, f"do={cfg.do}")
     for key, value in changes.items():
         if value is not None:

@@ -18,7 +18,7 @@ def guarded(work: Callable[[], None], trace: bool = False) -> int:
     except UserError as error:
         if trace:
             traceback.print_exc()
-        print(error, file=sys.stderr)
+        print(" ".join(str(error).split("\n")), file=sys.stderr)
         return error.status
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)

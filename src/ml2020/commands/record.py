@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shlex
 import shutil
 import statistics
 from pathlib import Path
@@ -26,16 +27,15 @@ def record(paths: list[Path], name: str | None = None, root: Path | None = None)
     Without a name it is called by task, model and data. Facts and figures are the first run's; the table has a column a run, the mean
     and the standard deviation. Raises TypedError or UserError for what is no run, not finished, or of another kind than the first.
     """
+    if len(paths) == 1 and (paths[0] / "study.json").is_file():
+        return record_study(paths[0], name, root)
     folders = [_finished(path) for path in paths]
     facts = folders[0].facts
     for folder in folders[1:]:
         if [folder.facts[key] for key in _SAME] != [facts[key] for key in _SAME]:
             raise TypedError(f"{folder.path} is a run of another task, model or data than {folders[0].path}; record them one by one")
     name = name or "_".join(dict.fromkeys(facts[key] for key in _SAME))
-    if not re.fullmatch(r"[\w.-]+", name):
-        raise TypedError(f"{name} cannot be the name of a folder; use letters, digits, - and _")
-    target = (root or Path(__file__).resolve().parents[3] / "experiments") / name
-    shutil.rmtree(target, ignore_errors=True)
+    target = _empty(name, root)
     (target / "figures").mkdir(parents=True)
     for figure in _figures(folders[0]):
         shutil.copyfile(figure, target / "figures" / figure.name)
@@ -50,6 +50,71 @@ def record(paths: list[Path], name: str | None = None, root: Path | None = None)
         csv.writer(stream, lineterminator="\n").writerows(rows)
     (target / "README.md").write_text(_page(name, folders, rows))
     return target
+
+
+def _empty(name: str, root: Path | None) -> Path:
+    """The emptied folder of a record."""
+    if not re.fullmatch(r"[\w.-]+", name):
+        raise TypedError(f"{name} cannot be the name of a folder; use letters, digits, - and _")
+    target = (root or Path(__file__).resolve().parents[3] / "experiments") / name
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    return target
+
+
+def record_study(path: Path, name: str | None = None, root: Path | None = None) -> Path:
+    """Write README.md, table.csv, sweep.csv and figure.png of a finished study to `root`/NAME, by default under the study's name."""
+    said = json.loads((path / "study.json").read_text())
+    folders = [_finished(job) for job in sorted(job.parent for job in path.glob("*/run.json"))]
+    if not folders or not (path / "table.csv").is_file():
+        raise UserError(f"{path} has no table yet; to bring the study to its end: python train.py resume={path}")
+    with (path / "table.csv").open(newline="") as stream:
+        rows = list(csv.reader(stream))
+    target = _empty(name or path.name, root)
+    for file in ("table.csv", "sweep.csv", "figure.png"):
+        if (path / file).is_file():
+            shutil.copyfile(path / file, target / file)
+    (target / "README.md").write_text(_study_page(target, said, folders, rows))
+    return target
+
+
+def _study_page(target: Path, said: dict[str, Any], folders: list[RunFolder], rows: list[list[str]]) -> str:
+    facts = folders[0].facts
+    hours = sum(folder.facts["seconds"] for folder in folders) / 3600
+    resumed = sum(bool(folder.facts.get("resumed")) for folder in folders)
+    commits = sorted({str(folder.facts["git"]) for folder in folders})
+    names = rows[0][1:-1:2]
+    cells = [[row[0], *(_with_spread(*row[i : i + 2]) for i in range(1, len(row) - 1, 2)), row[-1]] for row in rows[1:]]
+    lines = [
+        f"# {target.name}",
+        "",
+        f"    {portable(shlex.join(['python', 'train.py', *said['typed']]))}",
+        "",
+        f"Written by `ml2020 record` from the folders of {len(folders)} jobs. Mean ± standard deviation over the seeds.",
+        "",
+        f"- Data: {facts['data']['name']} ({facts['data']['kind']}; {facts['data']['licence']}), "
+        + ", ".join(f"{count:,} {words}" for words, count in facts["data"]["counts"].items())
+        + " in the first job",
+        f"- Took {hours:.1f} hours of {facts['threads']} thread(s) together; {resumed} job(s) were stopped and resumed",
+        f"- {facts['machine']['processor']}; " + ", ".join(f"{package} {version}" for package, version in facts["versions"].items()),
+        f"- Commit {', '.join(commits)}",
+        "",
+        "| arm | " + " | ".join(name.removesuffix(" mean") for name in names) + " | seeds |",
+        "|" + " --- |" * (len(names) + 2),
+        *("| " + " | ".join(row) + " |" for row in cells),
+        "",
+        "What an arm types:",
+        "",
+        *(f"- {label or 'the default'}: `{' '.join(words) or 'nothing'}`" for label, words in said["study"]["arms"].items()),
+        *(f"- grid: `{key}` over {values}" for key, values in said["study"]["grid"].items()),
+        "",
+        *(["![figure](figure.png)", ""] if (target / "figure.png").is_file() else []),
+    ]
+    return "\n".join(lines)
+
+
+def _with_spread(mean: str, spread: str) -> str:
+    return f"{mean} ± {spread}" if spread else mean
 
 
 def portable(command: str) -> str:

@@ -35,13 +35,13 @@ def _read(typed: list[str]) -> tuple[Path, dict[str, Any]]:
     overrides = parse(typed)
     for override in overrides.groups + overrides.values + overrides.for_hydra:
         key, value = override.key_or_group, override.value()
+        if override.is_sweep_override():
+            raise TypedError(f"{override.input_line} names several values; with resume= give one")
         if key == "resume":
             path = Path(str(value)).expanduser() if value else None
         elif key not in ALLOWED:
-            near = suggestion(key, ALLOWED, 0)
-            raise TypedError(
-                f"{key} cannot be changed in a run that goes on{near}; with resume= only {', '.join(ALLOWED)} may be given"
-            )
+            meant = suggestion(key, ALLOWED, 0) or f"; with resume= only {', '.join(ALLOWED)} may be given"
+            raise TypedError(f"{key} cannot be changed in a run that goes on{meant}")
         elif type(value) is not ALLOWED[key] or (ALLOWED[key] is int and value < 1):
             raise TypedError(f"{key} takes {'a whole number of at least 1' if ALLOWED[key] is int else 'true or false'}, not {value}")
         elif key.startswith("trainer."):
@@ -53,7 +53,7 @@ def _read(typed: list[str]) -> tuple[Path, dict[str, Any]]:
 
 def resume_run(folder: Any, changes: dict[str, Any]) -> None:
     """Go on with an interrupted or failed run, or train a finished one further."""
-    config = folder.config()
+    config = folder.whole_config()
     capabilities.refuse(config, "resume", "go on after a stop")
     before = config["trainer"]["max_epochs"]
     epochs = changes.get("max_epochs", before)
@@ -63,10 +63,18 @@ def resume_run(folder: Any, changes: dict[str, Any]) -> None:
         terminal.say(f"{folder.path} is finished; with trainer.max_epochs={2 * before} it would be trained further")
         return
     folder.lock()
+    before = {name: (folder.path / name).read_text() for name in ("config.yaml", "run.json")}
     config["trainer"] |= changes
     folder.write_config(config)
     folder.update(resumed=[*folder.facts.get("resumed", []), f"{datetime.now().astimezone():%Y-%m-%dT%H:%M:%S%z}"])
+    begun = (folder.path / "run.json").read_text()
     terminal.say(f"{config['task']['name']} · {config['task']['title']}", style="bold")
     from ml2020.core.run import start
 
-    start(folder)
+    try:
+        start(folder)
+    except Exception:
+        if (folder.path / "run.json").read_text() == begun:  # it never began: the folder stays as it was
+            for name, text in before.items():
+                folder.write_text(name, text)
+        raise

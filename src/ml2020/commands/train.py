@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ml2020.commands.guard import guarded
-from ml2020.core import processes
-from ml2020.core.errors import TypedError, UserError
+from ml2020.core import processes, terminal
+from ml2020.core.errors import TypedError
 
 _HYDRA_FLAGS = (
     "--cfg",
@@ -65,29 +65,27 @@ def _one(typed: list[str]) -> None:
     from ml2020.core.folder import new_run
 
     here = processes.place()
-    if here.rank:  # started by torchrun or Slurm: the first process composes and tells
-        return _follow()
-    try:
-        cfg, choices = _checked(typed)
-        if cfg.study is not None:
-            if here.world > 1:
-                raise TypedError("a study starts its own processes; type it without torchrun or srun")
-            from ml2020.studies.study import run_study
+    if here.rank:  # started by torchrun or Slurm: the first process composes, and tells the others which folder
+        from ml2020.core.run import carry_out
 
-            return run_study(cfg, choices, typed)
-        config = plain(cfg)
-        folder = new_run(config, choices, typed)
-    except UserError as error:
+        processes.join()
+        return carry_out(Path(processes.told(None)))
+    cfg, choices = _checked(typed)
+    if cfg.study is not None:
         if here.world > 1:
-            _tell(None, error)
-        raise
-    if here.world > 1:
-        _tell(folder.path, None)
-    from ml2020.core import terminal
+            raise TypedError("a study starts its own processes; type it without torchrun or srun")
+        from ml2020.studies.study import run_study
 
+        return run_study(cfg, choices, typed)
+    config = plain(cfg)
+    processes.check_world(config["trainer"])  # torchrun ends the other processes when this one ends; so does srun --kill-on-bad-exit
+    folder = new_run(config, choices, typed)
     terminal.say(f"{config['task']['name']} · {config['task']['title']}", style="bold")  # something to read while torch is loading
     from ml2020.core.run import start
 
+    if here.world > 1:
+        processes.join()
+        processes.told(str(folder.path))
     start(folder)
 
 
@@ -99,23 +97,6 @@ def _checked(typed: list[str], multirun: bool = False) -> tuple[Any, dict[str, s
     if cfg.task is None:
         raise TypedError(f"say which task: task=..., one of {', '.join(options('task'))}")
     return cfg, choices
-
-
-def _tell(path: Path | None, error: UserError | None) -> None:
-    """Rank 0 of torchrun or Slurm: what the others should do."""
-    processes.join()
-    processes.told((str(path) if path else None, str(error) if error else None, error.status if error else 0))
-
-
-def _follow() -> None:
-    """Another rank of torchrun or Slurm: wait for the folder, then work on it."""
-    from ml2020.core.run import carry_out
-
-    processes.join()
-    path, _, status = processes.told(None)
-    if path is None:
-        raise SystemExit(status)
-    carry_out(Path(path))
 
 
 def _show_config(words: list[str]) -> None:
@@ -146,7 +127,7 @@ def _sweep(words: list[str], typed: list[str]) -> None:
         folders.append(Path(hydra_config.runtime.output_dir))
         line = list(hydra_config.overrides.task)
         cfg, choices = load("train", [*_ONE_THREAD, *line] if not any(w.startswith("trainer.threads=") for w in line) else line)
-        train_in(new_run(plain(cfg), choices, line, folders[-1]), label=" ".join(hydra_config.overrides.task))
+        train_in(new_run(plain(cfg), choices, line, folders[-1]), label=folders[-1].name)
 
     _through_hydra(words, job)
     close(folders[0].parent)

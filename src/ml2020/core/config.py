@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,14 +16,14 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override
-from hydra.errors import HydraException
+from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ml2020.core import capabilities
 from ml2020.core.conf import CONF, groups, options
 from ml2020.core.errors import TypedError, nearest, suggestion
-from ml2020.core.keys import check_key, values_of
+from ml2020.core.keys import check_key, check_value, is_text, values_of
 
 _FOR_HYDRA = ("hydra.", "hydra/")
 
@@ -46,21 +48,26 @@ class Typed:
 def load(root: str, words: list[str], multirun: bool = False) -> tuple[DictConfig, dict[str, str | None]]:
     """The composed and checked config of `conf/<root>.yaml` under the typed words (`key=value`), and the option of each group.
 
-    In a multirun every value of a swept key is checked; the config returned is that of the first values.
+    In a multirun every value of a swept key is checked, with every choice of files; the config returned is that of the first values.
     Raises TypedError with one sentence for a wrong key, option, type or combination.
     """
-    typed = parse(words)
-    if typed.swept and not multirun:
-        swept = next(o for o in typed.groups + typed.values if o.is_sweep_override())
-        raise TypedError(f"{swept.input_line} names several values; for a sweep type python train.py -m {swept.input_line}")
-    chosen = [_first(o) for o in typed.groups]
+    typed = parse(words, root)
+    if not multirun:
+        _check_single(typed, root)
     for override in typed.groups:
         _check_options(override)
-    base = _compose(root, chosen)
+    first, *_ = [_load(root, list(chosen), typed) for chosen in itertools.product(*(_alternatives(o) for o in typed.groups))]
+    return first
+
+
+def _load(root: str, chosen: list[str], typed: Typed) -> tuple[DictConfig, dict[str, str | None]]:
+    """`load` for one choice of files; `chosen` are the lines that name them."""
+    for_hydra = [o.input_line for o in typed.for_hydra]
+    base = _compose(root, for_hydra + chosen)
     brought = _brought(base, typed)
     if any(key in groups() for key in brought):
         chosen += [f"{key}={value}" for key, value in brought.items() if key in groups()]
-        base = _compose(root, chosen)
+        base = _compose(root, for_hydra + chosen)
     choices = _choices(base)
     for override in typed.values:
         check_key(override, base, choices, root)
@@ -73,9 +80,39 @@ def load(root: str, words: list[str], multirun: bool = False) -> tuple[DictConfi
     cfg = _compose(root, chosen + lesser + [_first(o) for o in typed.values])
     OmegaConf.set_struct(cfg, False)
     del cfg["hydra"]
+    if root == "train":
+        cfg.setdefault("task", None)
+    _settle(cfg, base, typed, choices, root)
     if cfg.get("task") is not None:
         capabilities.check(cfg)
     return cfg, choices
+
+
+def _settle(cfg: DictConfig, base: DictConfig, typed: Typed, choices: dict[str, str | None], root: str) -> None:
+    """Make words of numbers that were typed for words; refuse a ${...} that leads nowhere, or to a value of the wrong type."""
+    for override in typed.values:
+        key, line = override.key_or_group, override.input_line
+        default = OmegaConf.select(base, key)
+        try:
+            value = OmegaConf.select(cfg, key)
+        except OmegaConfBaseException as error:
+            raise TypedError(f"{line} leads nowhere: {str(error).splitlines()[0]}") from None
+        if "${" in line:
+            check_value(key, default, value, choices, root)
+        elif isinstance(value, int | float) and is_text(key, default, choices, root):
+            OmegaConf.update(cfg, key, str(value) if override.is_sweep_override() else line.partition("=")[2])
+
+
+def _check_single(typed: Typed, root: str) -> None:
+    """Refuse what has a meaning for sweeps only."""
+    for override in typed.groups + typed.values:
+        if override.is_sweep_override():
+            line = override.input_line
+            more = f"for a sweep type python train.py -m {line}" if root == "train" else "give one"
+            raise TypedError(f"{line} names several values; {more}")
+    if typed.for_hydra:
+        line = typed.for_hydra[0].input_line
+        raise TypedError(f"{line} is for sweeps (-m); the folder of a single run is chosen by output_dir= and name=")
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:
@@ -128,39 +165,65 @@ def _as_typed(value: Any) -> str:
     return json.dumps(value) if not isinstance(value, str) else value
 
 
-def parse(words: list[str]) -> Typed:
+def parse(words: list[str], root: str = "train") -> Typed:
     """Sort the words of a command line; refuse what is not `key=value`, and keys that are added or removed."""
-    for word in words:
-        if word[:1] in "+~" and not word.lstrip("+~").startswith(_FOR_HYDRA):
-            raise TypedError(f"{word}: keys can be set, not added or removed; type {word.lstrip('+~')}, if there is such a key")
-        if "=" not in word:
-            raise TypedError(f"{word} is not key=value{_meant(word)}")
-    try:
-        overrides = OverridesParser.create().parse_overrides(words)
-    except HydraException as error:
-        bad = re.search(r"Error parsing override '(.*?)'", str(error), re.S)
-        quoted = f"{bad[1]} cannot be read as key=value" if bad else str(error).splitlines()[0]
-        raise TypedError(f"{quoted}; put values with blanks or signs between quotes: 'key=\"a b\"'") from None
     typed = Typed([], [], [])
-    for override in overrides:
-        key = override.key_or_group
-        if key.startswith("hydra"):
+    parser = OverridesParser.create()
+    for number, word in enumerate(words):
+        if word[:1] in ("+", "~") and not word.lstrip("+~").startswith(_FOR_HYDRA):
+            raise TypedError(f"{word}: keys can be set, not added or removed; type {word.lstrip('+~')}, if there is such a key")
+        if "=" not in word[1:]:
+            raise TypedError(f"{word.strip() or repr(word)} is not key=value{_meant(word, words[number + 1 :], root)}")
+        try:
+            (override,) = parser.parse_overrides([_quoted(word)])
+        except HydraException:
+            why = "a bracket or quote is open; " if _open(word) else ""
+            raise TypedError(
+                f"{word} cannot be read as key=value; {why}put values with blanks or signs between quotes: 'key=\"a b\"'"
+            ) from None
+        if override.key_or_group.startswith(_FOR_HYDRA):
             typed.for_hydra.append(override)
-        elif key in groups():
+        elif override.key_or_group in groups() and root == "train":
             typed.groups.append(override)
         else:
             typed.values.append(override)
     return typed
 
 
-def _meant(word: str) -> str:
+def _quoted(word: str) -> str:
+    """A path that is there needs no quotes of the user's, whatever signs are in it: the jobs of a sweep have = and , in their names."""
+    key, _, value = word.partition("=")
+    if re.search(r"[^\w./~-]", value) and os.path.lexists(Path(value).expanduser()):
+        return f"{key}='" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    return word
+
+
+def _open(word: str) -> bool:
+    return any(word.count(a) != word.count(b) for a, b in ("()", "[]", "{}")) or any(word.count(quote) % 2 for quote in "'\"")
+
+
+def _meant(word: str, behind: list[str], root: str) -> str:
+    """What may have been meant by a word without =: an option, a key with a blank behind it, a folder."""
+    if root != "train":
+        return f"; did you mean run={word}?" if Path(word).is_dir() else "; type it as key=value, such as do=test"
     for group in ("task", "experiment"):
         if near := nearest(word, options(group), 1):
             return f"; did you mean {group}={near[0]}?"
-    return "; type it as key=value, such as task=hw03_cnn"
+    values = [other for other in behind if other != "="]
+    if re.fullmatch(r"[a-z_.]+", word) and values and "=" not in values[0]:
+        return f"; did you mean {word}={values[0]}?"
+    return f"; did you mean resume={word}?" if Path(word, "run.json").is_file() else "; type it as key=value, such as task=hw03_cnn"
+
+
+def _alternatives(override: Override) -> list[str]:
+    """The lines that choose one file each."""
+    if not override.is_sweep_override():
+        return [override.input_line]
+    return [f"{override.get_key_element()}={value}" for value in values_of(override)]
 
 
 def _first(override: Override) -> str:
+    """The line that sets the first value of a swept key."""
     if not override.is_sweep_override():
         return override.input_line
     if isinstance(sweep := override.value(), IntervalSweep):
@@ -170,9 +233,13 @@ def _first(override: Override) -> str:
 
 def _check_options(override: Override) -> None:
     group = override.key_or_group
-    for value in values_of(override):
-        if value is not None and str(value) not in options(group):
-            raise TypedError(f"There is no {group}={value}{suggestion(str(value), options(group))} (conf/{group}/)")
+    values = list(values_of(override))
+    if values in ([], [""]):
+        raise TypedError(f"{override.input_line} names none; there are {', '.join(options(group))} (conf/{group}/)")
+    for value in values:
+        if str(value) not in options(group):
+            typed = "null" if value is None else value
+            raise TypedError(f"There is no {group}={typed}{suggestion(str(typed), options(group))} (conf/{group}/)")
 
 
 def _compose(root: str, lines: list[str]) -> DictConfig:
@@ -180,7 +247,12 @@ def _compose(root: str, lines: list[str]) -> DictConfig:
     try:
         with initialize_config_dir(str(CONF), version_base="1.3"):
             return compose(root, lines, return_hydra_config=True)
+    except MissingConfigException as error:
+        group, _, option = (error.missing_cfg_file or "").rpartition("/")
+        raise TypedError(f"There is no {group}={option}{suggestion(option, error.options or [])}") from error
     except (HydraException, OmegaConfBaseException) as error:
+        if key := re.match(r"Could not override '([\w./]+)'", str(error)):
+            raise TypedError(f"There is no key {key[1]}") from error
         cause = error.__cause__ or error
         raise TypedError(str(error).splitlines()[0] + (f": {str(cause).splitlines()[0]}" if cause is not error else "")) from error
 

@@ -20,15 +20,24 @@ class TypedError(UserError):
 
 
 def nearest(word: str, words: Iterable[str], most: int = 3) -> list[str]:
-    """The words most like `word`, best first; a dotted key with the same last part is as good as a small slip."""
-    scores = {other: max(_likeness(word, other), 0.85 * (_last(word) == _last(other))) for other in words}
+    """The words most like `word`, best first; of dotted keys the last parts alone count too (lr is near optimizer.lr)."""
+    scores = {other: max(_likeness(word, other), 0.85 * _likeness(_last(word), _last(other))) for other in words}
     best = max(scores.values(), default=0)
     close = [other for other, score in scores.items() if score >= max(0.6, best - 0.05)]
     return sorted(close, key=lambda other: -scores[other])[:most]
 
 
 def _likeness(a: str, b: str) -> float:
-    return difflib.SequenceMatcher(None, a.lower(), b.lower()).ratio()
+    """Share of letters in common, and half as much again where one slip of a finger makes the one of the other."""
+    a, b = a.lower(), b.lower()
+    return difflib.SequenceMatcher(None, a, b).ratio() + 0.5 * _one_slip(a, b)
+
+
+def _one_slip(a: str, b: str) -> bool:
+    """Whether at most one letter was replaced, dropped or added, or two neighbours changed places."""
+    same = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
+    a, b = a[same:], b[same:]
+    return a[1:] == b[1:] or a[1:] == b or a == b[1:] or (a[1::-1] == b[:2] and a[2:] == b[2:])
 
 
 def _last(word: str) -> str:

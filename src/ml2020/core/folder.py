@@ -18,10 +18,15 @@ from typing import Any
 
 import yaml
 
-from ml2020.core.errors import TypedError, UserError, at_least
+from ml2020.core.conf import CONF
+from ml2020.core.errors import TypedError, UserError
 
 SCHEMA = 1
 _PACKAGES = ("torch", "torchvision", "pytorch-lightning", "hydra-core", "numpy")
+# What a run needs to be measured again or to go on, beside what its homework needs.
+_OF_CONFIG = ("task.name", "task.title", "task.main.name", "task.main.goal", "task.table", "model._target_", "data._target_")
+_OF_CONFIG += ("optimizer._target_", "optimizer.lr", "scheduler._target_", "seed", "quick")
+_OF_FACTS = ("status", "task", "model", "data_option", "overrides")
 
 
 class RunFolder:
@@ -47,7 +52,10 @@ class RunFolder:
                         break
                     path = parent / f"{name}~{attempt + 1}"
         except OSError as error:
-            raise UserError(f"the folder for the run, {path}, cannot be made: {error.strerror}") from None
+            there = next(place for place in path.parents if os.path.exists(place))
+            if not there.is_dir():
+                raise TypedError(f"{there} is a file, and runs go into a folder; type output_dir= with another one") from None
+            raise UserError(f"the folder for the run, {path}, cannot be made: {error.strerror}; output_dir= chooses another") from None
         folder = cls(path)
         folder.lock()
         folder.write_config(config)
@@ -69,7 +77,7 @@ class RunFolder:
         file = self.path / "run.json"
         try:
             self.facts = json.loads(file.read_text())
-        except ValueError:
+        except (ValueError, OSError, RecursionError):
             self.facts = None
         if not isinstance(self.facts, dict):
             raise UserError(f"{file} cannot be read as the JSON of a run")
@@ -118,18 +126,44 @@ class RunFolder:
         """The resolved config that the run was made with."""
         try:
             content = yaml.safe_load((self.path / "config.yaml").read_text())
-        except (yaml.YAMLError, UnicodeDecodeError):
+        except (yaml.YAMLError, ValueError, OSError, RecursionError):
             content = None
-        if not isinstance(content, dict) or not {"task", "model", "data", "trainer", "seed"} <= set(content):
+        blocks = [content.get(name) for name in ("task", "model", "data", "trainer")] if isinstance(content, dict) else [None]
+        if not all(isinstance(block, dict) for block in blocks) or "seed" not in content:
             raise UserError(f"{self.path / 'config.yaml'} cannot be read as the config of a run")
         return content
 
+    def whole_config(self) -> dict[str, Any]:
+        """`config()` for going on with the run: with the trainer's keys that are newer than it.
+
+        Raises UserError where another key is missing that every run has, in config.yaml or in run.json.
+        """
+        config = self.config()
+        config["trainer"] = yaml.safe_load((CONF / "trainer" / "default.yaml").read_text()) | config["trainer"]
+        for name, content, keys in (("config.yaml", config, _OF_CONFIG), ("run.json", self.facts, _OF_FACTS)):
+            for key in keys:
+                node = content
+                for part in key.split("."):
+                    node = node.get(part) if isinstance(node, dict) else None
+                if node is None:
+                    raise UserError(f"{self.path / name} lacks {key}: it is of another version, or was changed by hand")
+        return config
+
     def metrics(self) -> dict[str, Any]:
-        """The content of metrics.json. Raises UserError where there is none, or half of one."""
+        """The content of metrics.json. Raises UserError where there is none, half of one, or another file of that name."""
         try:
-            return json.loads((self.path / "metrics.json").read_text())
-        except (OSError, ValueError):
-            raise UserError(f"{self.path} holds no readable metrics.json") from None
+            content = json.loads((self.path / "metrics.json").read_text())
+            good = {"name", "goal", "value"} <= set(content["main"]) and all(
+                isinstance(value, int | float | None)
+                for split, values in content.items()
+                if split not in ("main", "nonfinite")
+                for value in values.values()
+            )
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            good = False
+        if not good:
+            raise UserError(f"{self.path} holds no readable metrics.json")
+        return content
 
     def write_config(self, config: dict[str, Any]) -> None:
         self.write_text("config.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
@@ -157,10 +191,7 @@ class RunFolder:
 
 
 def new_run(config: dict[str, Any], choices: dict[str, str | None], typed: list[str], path: Path | None = None) -> RunFolder:
-    """The folder of a new run, with what run.json says of it before it begins. Raises TypedError for a bad seed or name."""
-    at_least(0, config["seed"], "seed")
-    if not re.fullmatch(r"[\w.-]*", config["name"] or ""):
-        raise TypedError(f"name={config['name']} goes into the name of a folder; use letters, digits, - and _")
+    """The folder of a new run, with what run.json says of it before it begins."""
     if path is None:
         name = f"{datetime.now():%Y-%m-%d_%H-%M-%S}" + (f"_{config['name']}" if config["name"] else "")
         path = Path(config["output_dir"]) / config["task"]["name"] / name

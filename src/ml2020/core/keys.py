@@ -13,38 +13,77 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from hydra.core.override_parser.types import IntervalSweep, Override
+from hydra.core.override_parser.types import Glob, IntervalSweep, Override
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from ml2020.core.conf import CONF, options
-from ml2020.core.errors import TypedError, nearest, suggestion
+from ml2020.core.errors import TypedError, nearest, suggestion, within
 
 _TYPES = {"int": 0, "float": 0.0, "str": "", "path": "", "bool": False, "list": []}
-_NOT_TYPED = ("hydra", "study", "task.quick", "model.brings", "data.brings", "task.cannot", "model.cannot")
+_WORDS = {"int": "a whole number", "float": "a number", "str": "a word", "path": "a path", "bool": "true or false", "list": "a list"}
+# What stands in the files of conf/ for the program, not for who types. task.main may be typed: by what runs are ranked.
+_OF_THE_FILE = re.compile(r"(.*\.)?_\w+_|(hydra|study)(\..*)?|(model|data)\.(brings|cannot)(\..*)?|task\.(?!main)\w+(\..*)?")
+LARGEST_SEED = 2**32 - 1  # numpy's
 
 
 def check_key(override: Override, base: DictConfig, choices: dict[str, str | None], root: str) -> None:
     """Refuse an override of a key that is not there, or with a value of another type. Raises TypedError."""
     key = override.key_or_group
-    known = {k: v for k, v in leaves(base)}
-    if key not in known and not OmegaConf.is_config(OmegaConf.select(base, key)):
-        group = key.split(".")[0]
-        where = f"conf/{group}/{choices[group]}.yaml" if choices.get(group) else f"conf/{root}.yaml"
-        if base.get("task") is None and group in choices and not choices[group]:
-            raise TypedError(f"{key} belongs to a task, but none is chosen; begin with task=..., one of {', '.join(options('task'))}")
-        near = suggestion(key, [k for k in known if not k.endswith("_target_")], 0)
-        raise TypedError(f"There is no key {key}{near} ({where})")
-    if key.split(".")[-1] == "_target_":
-        raise TypedError(f"{key} is chosen by the file of its group; type {key.split('.')[0]}=... instead")
+    known = dict(leaves(base))
     node = OmegaConf.select(base, key, throw_on_missing=False)
+    if _OF_THE_FILE.fullmatch(key) and key != "hydra" and (node is not None or key.startswith("study")):
+        group = {"study": "experiment"}.get(key.split(".")[0], key.split(".")[0])
+        raise TypedError(f"{key} is chosen by the file of its group; type {group}=... instead")
+    if inside := [other for other in known if other.startswith(f"{key}.")]:
+        raise TypedError(f"{key} is a group of keys; set them one by one, such as {inside[0]}=...")
+    if key not in known:
+        raise TypedError(_unknown(key, list(known), base, choices, root))
     for value in values_of(override):
-        _check_type(key, node, value, allowed(key, choices, root))
+        check_value(key, node, value, choices, root)
+
+
+def check_value(key: str, default: Any, value: Any, choices: dict[str, str | None], root: str = "train") -> None:
+    """Refuse a value of another type than its default's, or one that its comment does not list. Raises TypedError."""
+    if isinstance(value, str) and "${" in value:
+        return  # checked when it is known
+    if value == "" and default != "":
+        raise TypedError(f"{key}= needs a value right behind it")
+    _check_type(key, default, value, allowed(key, choices, root))
+    if key == "seed":
+        within(0, LARGEST_SEED, value, key)
+    if key == "name" and not re.fullmatch(r"[\w.-]{1,80}", "x" if value is None else str(value)):
+        raise TypedError(f"name={value} goes into the name of a folder; use letters, digits, - and _, at most 80")
+
+
+def _unknown(key: str, known: list[str], base: DictConfig, choices: dict[str, str | None], root: str) -> str:
+    """The sentence for a key that is not there: a group, or one of its keys, may have been meant."""
+    group = key.split(".")[0]
+    if root == "train" and base.get("task") is None and group in choices and not choices[group]:
+        return f"{key} belongs to a task, but none is chosen; begin with task=..., one of {', '.join(options('task'))}"
+    if others := _options_with(key, choices):
+        return f"There is no key {key} with {group}={choices[group]}; it is one of {group}={f' or {group}='.join(others)}"
+    blocks = {other.rpartition(".")[0] for other in known if other.count(".") > 1}
+    where = f"conf/{group}/{choices[group]}.yaml" if choices.get(group) else f"conf/{root}.yaml"
+    return f"There is no key {key}{suggestion(key, [*known, *blocks, *(choices if root == 'train' else ())])} ({where})"
+
+
+def _options_with(key: str, choices: dict[str, str | None]) -> list[str]:
+    """The options of the key's group that have it; of models and data only those of the same homework."""
+    group, _, rest = key.partition(".")
+    if not rest or not choices.get(group):
+        return []
+    family = choices[group].split("_")[0] if group in ("model", "data") else ""
+    return [
+        option
+        for option in options(group)
+        if option.startswith(family) and any(_comment(file, rest) is not None for file in _chain(group, option))
+    ]
 
 
 def leaves(cfg: DictConfig, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """(dotted key, node) of everything in a config that can be typed."""
     for name in cfg:
-        if prefix + name in _NOT_TYPED:
+        if _OF_THE_FILE.fullmatch(f"{prefix}{name}"):
             continue
         node = cfg._get_node(name)
         if isinstance(node, DictConfig) and not node._is_none() and not node._is_missing():
@@ -54,16 +93,30 @@ def leaves(cfg: DictConfig, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _check_type(key: str, default: Any, value: Any, words: list[str] | None) -> None:
-    if isinstance(value, str) and value.startswith("${"):
-        return
     if words:
         if not any(_is(value, word) for word in words):
-            raise TypedError(f"{key} takes {' or '.join(words)}, not {value}{_hint(value, words)}")
+            kinds = " or ".join(_WORDS.get(word, word) for word in words)
+            raise TypedError(f"{key} takes {kinds}, not {_as_typed(value)}{_hint(value, words)}")
     elif default is None or value is None:
         if value is not default:
             raise TypedError(f"{key} cannot be null")
     elif not _same_type(default, value):
-        raise TypedError(f"{key} takes {_kind(default)}, such as {default}, not {value}")
+        kind = next((word for word in ("bool", "int", "float", "str") if isinstance(default, type(_TYPES[word]))), "list")
+        example = "" if kind == "bool" else f", such as {_as_typed(default)}"
+        raise TypedError(f"{key} takes {_WORDS[kind]}{example}, not {_as_typed(value)}")
+
+
+def _as_typed(value: Any) -> str:
+    """A value as it is written on a command line."""
+    if isinstance(value, list | ListConfig):
+        return f"[{','.join(_as_typed(v) for v in value)}]"
+    return {None: "null", True: "true", False: "false"}[value] if value is None or isinstance(value, bool) else str(value)
+
+
+def is_text(key: str, default: Any, choices: dict[str, str | None], root: str) -> bool:
+    """Whether a key takes words or paths, and no numbers."""
+    words = allowed(key, choices, root) or []
+    return bool({"str", "path"} & set(words)) and not {"int", "float"} & set(words) if words else isinstance(default, str)
 
 
 def _is(value: Any, word: str) -> bool:
@@ -81,16 +134,9 @@ def _same_type(default: Any, value: Any) -> bool:
         return isinstance(value, int | float)
     if isinstance(default, list | ListConfig):
         return isinstance(value, list | ListConfig)
-    if isinstance(default, dict | DictConfig):
-        return isinstance(value, dict | DictConfig)
     if isinstance(default, str):  # a name made of digits is still a name
-        return isinstance(value, str | int | float) or type(value).__name__ == "QuotedString"
+        return isinstance(value, str | int | float)
     return isinstance(value, type(default))
-
-
-def _kind(default: Any) -> str:
-    names = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}
-    return names.get(type(default), "a list" if isinstance(default, list | ListConfig) else "a mapping")
 
 
 def _hint(value: Any, words: list[str]) -> str:
@@ -143,10 +189,12 @@ def _comment(file: Path, dotted: str) -> list[str] | None:
 
 
 def values_of(override: Override) -> Iterator[Any]:
-    """Every value an override can take: one, or those of a sweep (the two ends of an interval)."""
+    """Every value an override can take: one, or those of a sweep (the two ends of an interval, the options that a glob fits)."""
     if not override.is_sweep_override():
         yield override.value()
     elif isinstance(sweep := override.value(), IntervalSweep):
         yield from (sweep.start, sweep.end)
+    elif isinstance(sweep, Glob):
+        yield from sweep.filter(options(override.key_or_group))
     else:
-        yield from override.sweep_iterator()
+        yield from (Override._convert_value(value) for value in override.sweep_iterator())  # without its quotes

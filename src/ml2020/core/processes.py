@@ -47,9 +47,13 @@ def place(env: Mapping[str, str] = os.environ) -> Place:
     return Place()
 
 
-def check_world(wanted: int) -> None:
-    """Refuse a number of started processes that is not the number asked for."""
-    if (there := place().world) not in (1, wanted):
+def check_world(trainer: Mapping[str, Any]) -> None:
+    """Refuse a number of started processes that is not the number asked for. Raises TypedError."""
+    per_node = trainer["gpus"] if trainer["gpus"] is not None else trainer["devices"]
+    wanted, there = max(1, per_node) * trainer["num_nodes"], place().world
+    if there == 1 and trainer["num_nodes"] > 1:
+        raise TypedError(f"trainer.num_nodes={trainer['num_nodes']} needs torchrun or srun to start the processes")
+    if there not in (1, wanted) and per_node != -1:
         raise TypedError(
             f"{there} processes were started, but the trainer is set to {wanted}; type trainer.devices={there} "
             f"(or trainer.gpus={there}), or start {wanted}"

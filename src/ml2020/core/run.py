@@ -38,9 +38,6 @@ def start(folder: RunFolder) -> None:
     try:
         config = folder.config()
         _, count = devices.resolve(config["trainer"])
-        processes.check_world(count * config["trainer"]["num_nodes"])
-        if processes.place().world == 1 and config["trainer"]["num_nodes"] > 1:
-            raise TypedError(f"trainer.num_nodes={config['trainer']['num_nodes']} needs torchrun or srun to start the processes")
         if count > 1 and processes.place().world == 1:
             processes.launch(folder.path, count, keep=folder.lock_file)
             folder.reload()

@@ -51,7 +51,7 @@ def train_in(folder: RunFolder, label: str) -> None:
     """One job, in processes of its own; what becomes of it stands in its run.json, and in one line here."""
     began = time.monotonic()
     config = folder.config()
-    world = max(1, config["trainer"]["gpus"] if config["trainer"]["gpus"] is not None else config["trainer"]["devices"])
+    world = 1 if config["trainer"]["devices"] == 1 and config["trainer"]["gpus"] in (None, 0, 1) else _world(config)
     try:
         processes.launch(folder.path, world, output=folder.path / "output.log", keep=folder.lock_file)
         folder.reload()
@@ -63,6 +63,12 @@ def train_in(folder: RunFolder, label: str) -> None:
         raise
     folder.unlock()
     terminal.say(f"{label}: {_ending(folder)}   {time.monotonic() - began:.0f} s")
+
+
+def _world(config: dict[str, Any]) -> int:
+    from ml2020.core.devices import resolve  # asks torch how many GPUs there are
+
+    return resolve(config["trainer"])[1]
 
 
 def _ending(folder: RunFolder) -> str:

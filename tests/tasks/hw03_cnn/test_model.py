@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from omegaconf import OmegaConf
 from sklearn.metrics import accuracy_score, confusion_matrix, top_k_accuracy_score
 from torch import nn
 
@@ -41,14 +42,7 @@ def test_the_mlp_has_its_parameters():
 def test_the_compared_networks_are_of_about_the_same_size(model: str):
     def size(name: str) -> int:
         cfg, _ = load("train", ["task=hw03_cnn", f"model={name}"])
-        return count(
-            build(
-                {"_target_": cfg.model.net._target_} | {k: v for k, v in cfg.model.net.items() if k[0] != "_"},
-                channels=3,
-                size=48,
-                classes=11,
-            )
-        )
+        return count(build(OmegaConf.to_container(cfg.model.net))(channels=3, size=48, classes=11))
 
     assert size(model) == pytest.approx(size("hw03_cnn"), rel=0.03)
 
