@@ -43,6 +43,8 @@ def train_page() -> str:
         "  python train.py task=hw03_cnn model=hw03_original seed=1",
         "  python train.py task=hw03_cnn data=hw03_food11 data_dir=PATH trainer.gpus=1",
         "  python train.py -m task=hw03_cnn optimizer.lr=0.001,0.004 seed=0,1",
+        "  python train.py experiment=hw03_why_overfit     a study: table and figure",
+        "  python train.py resume=FOLDER                   go on with a run or study",
         "",
         "  python train.py task=hw03_cnn --cfg job              every key and its value",
         "  python eval.py --help   ml2020 list   make board     what to do with a run",
@@ -54,10 +56,12 @@ def eval_page() -> str:
     """What `python eval.py --help` prints."""
     return "\n".join(
         [
-            "python eval.py run=FOLDER do=test|predict     a finished run, from its folder alone",
+            "python eval.py run=FOLDER do=test|predict|report|export",
             "",
             "  do=test       measure every split with known answers again",
             "  do=predict    write submission.csv into the folder, in the course's format",
+            "  do=report     report.html: curves, figures and metrics on one page",
+            "  do=export     export/: the network as ONNX and for torch.export, checked",
             "",
             "  data_path=PATH   where the data of the run is now, if it has moved",
             "  cache_dir=PATH   decoded and rendered data, if not where the run had it",
