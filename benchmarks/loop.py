@@ -23,7 +23,7 @@ from ml2020.core.loaders import TensorLoader
 from ml2020.core.loop import Conductor
 from ml2020.core.module import Module, Phase, Plan
 from ml2020.core.optim import constant
-from ml2020.core.run import make_trainer
+from ml2020.core.assemble import make_trainer
 from ratios import record, table
 
 BATCH = 128

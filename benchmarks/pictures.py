@@ -33,7 +33,7 @@ from ml2020.core.history import History
 from ml2020.core.loop import Conductor
 from ml2020.core.module import Phase, Plan
 from ml2020.core.optim import constant
-from ml2020.core.run import make_trainer
+from ml2020.core.assemble import make_trainer
 from ml2020.data import drawings
 from ml2020.tasks.hw03_cnn.data import Folder
 from ratios import record, table

@@ -74,7 +74,7 @@ def _change(config: dict[str, Any], key: str, value: Any) -> None:
 def _reopen(config: dict[str, Any], folder: RunFolder) -> tuple[DataModule, Module]:
     """Data and model of the run, with the weights that it tested, on the device that it names."""
     from ml2020.core import devices, terminal
-    from ml2020.core.run import restore
+    from ml2020.core.assemble import restore
 
     config["trainer"] |= {"devices": 1, "num_nodes": 1}
     devices.set_threads(config["trainer"]["threads"] or folder.facts.get("threads"))
@@ -87,9 +87,9 @@ def _reopen(config: dict[str, Any], folder: RunFolder) -> tuple[DataModule, Modu
 def _test(config: dict[str, Any], folder: RunFolder) -> None:
     """Every split with known answers, measured again."""
     data, module = _reopen(config, folder)
-    from ml2020.core import report, run, terminal
+    from ml2020.core import assemble, report, terminal
 
-    content, _ = report.metrics(config["task"]["main"], run.evaluate(config, module, data.evaluation_loaders()))
+    content, _ = report.metrics(config["task"]["main"], assemble.evaluate(config, module, data.evaluation_loaders()))
     terminal.say(f"{folder.path}: {report.headline(config, folder.facts)}")
     terminal.say(report.data_line(folder.facts))
     terminal.table(report.rows(config, folder.facts, content))
@@ -100,10 +100,10 @@ def _predict(config: dict[str, Any], folder: RunFolder) -> None:
     data, module = _reopen(config, folder)
     import torch
 
-    from ml2020.core import run, terminal
+    from ml2020.core import assemble, terminal
 
     with torch.inference_mode():
-        device = run.make_trainer(config).strategy.root_device
+        device = assemble.make_trainer(config).strategy.root_device
         module.to(device).eval()
         header, rows = module.predict_rows(data.predict_loader().to(device))
     folder.write_text("submission.csv", _as_csv([header, *rows]))

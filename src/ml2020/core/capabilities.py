@@ -29,7 +29,7 @@ _TYPED = {"ddp": "trainer.devices", "ema": "trainer.ema_decay", "clip": "trainer
 
 
 def missing(config: Mapping[str, Any]) -> dict[str, str]:
-    """{capability: why not} of a task and its model. Raises ValueError for a name that is none: the YAML is wrong, not what was typed."""
+    """{capability: why not} of a task and its model. Raises ValueError for a name that is none: the YAML is wrong."""
     said = dict(config["task"].get("cannot") or {}) | dict((config.get("model") or {}).get("cannot") or {})
     if strange := set(said) - set(NAMES):
         raise ValueError(f"cannot: names {sorted(strange)[0]}; there are {', '.join(NAMES)}")

@@ -153,13 +153,9 @@ class RunFolder:
         """The content of metrics.json. Raises UserError where there is none, half of one, or another file of that name."""
         try:
             content = json.loads((self.path / "metrics.json").read_text())
-            good = {"name", "goal", "value"} <= set(content["main"]) and all(
-                isinstance(value, int | float | None)
-                for split, values in content.items()
-                if split not in ("main", "nonfinite")
-                for value in values.values()
-            )
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            values = [value for split in content.values() if isinstance(split, dict) for value in split.values()]
+            good = isinstance(content.get("main", {}), dict) and all(isinstance(value, int | float | str | None) for value in values)
+        except (OSError, ValueError, AttributeError, RecursionError):
             good = False
         if not good:
             raise UserError(f"{self.path} holds no readable metrics.json")

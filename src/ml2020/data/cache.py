@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ml2020.core.errors import UserError
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -33,16 +35,32 @@ def fingerprint(key: dict[str, Any]) -> str:
 def cached(cache_dir: str | None, name: str, key: dict[str, Any], make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """The arrays that `make()` returns, from disk where they were made before under the same `key`.
 
-    Two processes at once make them once: the second waits for the first. What is half written never counts.
+    Two processes at once make them once: the second waits for the first. What is half written or damaged never counts: it is made
+    again. Raises UserError where the cache cannot be written.
     """
+    place = folder(cache_dir) / f"{name}-{fingerprint(key)}"
+    try:
+        with _locked(place.with_suffix(".lock")):
+            arrays = _read(place)
+            if arrays is None:
+                arrays = make()
+                _write(place, key, arrays)
+            return arrays
+    except OSError as error:
+        raise UserError(
+            f"the cache {place.parent} cannot be used: {error.strerror or error}; type cache_dir= with another folder"
+        ) from error
+
+
+def _read(place: Path) -> dict[str, np.ndarray] | None:
+    """The arrays in a folder of the cache, or None where one of them is missing, damaged or no array (nothing in it is unpickled)."""
     import numpy as np
 
-    place = folder(cache_dir) / f"{name}-{fingerprint(key)}"
-    with _locked(place.with_suffix(".lock")):
-        if not place.exists():
-            arrays = make()
-            _write(place, key, arrays)
-        return {file.stem: np.load(file, allow_pickle=False) for file in sorted(place.glob("*.npy"))}
+    try:
+        names = json.loads((place / "key.json").read_text())["arrays"]
+        return {name: np.load(place / f"{name}.npy", allow_pickle=False) for name in names}
+    except (OSError, ValueError, EOFError, KeyError, TypeError):
+        return None
 
 
 def _write(place: Path, key: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
@@ -50,10 +68,11 @@ def _write(place: Path, key: dict[str, Any], arrays: dict[str, np.ndarray]) -> N
 
     half = place.with_suffix(".half")
     shutil.rmtree(half, ignore_errors=True)
+    shutil.rmtree(place, ignore_errors=True)
     half.mkdir(parents=True)
     for name, array in arrays.items():
         np.save(half / f"{name}.npy", array, allow_pickle=False)
-    (half / "key.json").write_text(json.dumps(key, indent=1, sort_keys=True, default=str))
+    (half / "key.json").write_text(json.dumps({"key": key, "arrays": list(arrays)}, indent=1, sort_keys=True, default=str))
     half.rename(place)
 
 

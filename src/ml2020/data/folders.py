@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import struct
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -48,12 +49,14 @@ class Listing:
 
 def list_pictures(path: str) -> Listing:
     """Find the pictures of a folder or zip. Raises UserError with what is missing where."""
-    place = _place(Path(path).expanduser())
-    entries = _zip_entries(place) if place.suffix == ".zip" else _folder_entries(place)
     by_split: dict[str, list[tuple[str, str | None, str]]] = {}
-    for name, mark in entries:
-        if found := _split_of(name):
-            by_split.setdefault(found[0], []).append((name, found[1], mark))
+    try:
+        place = _place(Path(path).expanduser())
+        for name, mark in _zip_entries(place) if place.suffix == ".zip" else _folder_entries(place):
+            if found := _split_of(name):
+                by_split.setdefault(found[0], []).append((name, found[1], mark))
+    except OSError as error:
+        raise UserError(f"{error.filename or path} cannot be read: {error.strerror or error}") from error
     for split in ("train", "val"):
         if unnamed := [name for name, kind, _ in by_split.get(split, []) if kind is None]:
             raise UserError(
@@ -90,7 +93,10 @@ def _place(path: Path) -> Path:
 
 
 def _folder_entries(place: Path) -> Iterator[tuple[str, str]]:
-    for folder, _, names in os.walk(place):
+    def refuse(error: OSError) -> None:  # os.walk would pass over a folder that may not be read
+        raise error
+
+    for folder, _, names in os.walk(place, onerror=refuse):
         for name in names:
             file = Path(folder, name)
             facts = file.stat()
@@ -101,7 +107,7 @@ def _zip_entries(place: Path) -> Iterator[tuple[str, str]]:
     try:
         with zipfile.ZipFile(place) as archive:
             yield from ((info.filename, f"{info.file_size}:{info.CRC}") for info in archive.infolist() if not info.is_dir())
-    except zipfile.BadZipFile:
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, struct.error):
         raise UserError(f"{place} cannot be read as a zip file; it may be cut short") from None
 
 
@@ -135,13 +141,21 @@ def decode(listing: Listing, size: int, fit: str) -> dict[str, np.ndarray]:
         try:
             raw = archive.read(name) if archive else (listing.place / name).read_bytes()
             arrays[split][i] = square(Image.open(io.BytesIO(raw)), size, fit).transpose(2, 0, 1)
-        except (OSError, UnidentifiedImageError, zipfile.BadZipFile, SyntaxError, ValueError) as error:
-            raise UserError(f"{listing.place}: {name} cannot be read as a picture ({type(error).__name__})") from error
+        except Exception as error:  # decoders raise many kinds for a file that is cut short, damaged or something else
+            raise UserError(f"{listing.place}: {name} cannot be read as a picture: {_why(error)}") from error
 
     with ThreadPoolExecutor() as pool:  # decoders let go of the interpreter lock
         for _ in progress(pool.map(read, jobs), f"decoding the pictures of {listing.name}", len(jobs)):
             pass
     return arrays
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, Image.DecompressionBombError):
+        return f"it claims more pixels than the {2 * Image.MAX_IMAGE_PIXELS:,} that are safe to decode"
+    if isinstance(error, UnidentifiedImageError):
+        return "it is something else, or damaged at its beginning"
+    return f"{type(error).__name__}, {str(error).splitlines()[0]}" if str(error) else type(error).__name__
 
 
 def square(image: Image.Image, size: int, fit: str) -> np.ndarray:
