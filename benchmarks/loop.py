@@ -18,25 +18,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ml2020.core.assemble import make_trainer
+from ml2020.core.config import load, plain
 from ml2020.core.history import History
 from ml2020.core.loaders import TensorLoader
 from ml2020.core.loop import Conductor
 from ml2020.core.module import Module, Phase, Plan
 from ml2020.core.optim import constant
-from ml2020.core.assemble import make_trainer
 from ratios import record, table
 
 BATCH = 128
 STEPS = {"MLP 784-256-10": 400, "CNN, 2 convolutions": 24}
-OPTIONS = {
-    "gpus": None,
-    "accelerator": "cpu",
-    "devices": 1,
-    "precision": "32-true",
-    "check_val_every": 1,
-    "clip_norm": 0.0,
-    "accumulate": 1,
-}
+OPTIONS = plain(load("train", ["task=hw03_cnn", "model=hw03_original", "trainer.channels_last=false"])[0])["trainer"]
 
 
 def network(kind: str) -> nn.Module:
@@ -92,11 +85,11 @@ def ours(kind: str, x: Tensor, y: Tensor) -> float:
     """CPU seconds of the same steps through the frame, as a run takes them (fused Adam is its default)."""
     with tempfile.TemporaryDirectory() as folder:
         history = History(Path(folder))
-        conductor = Conductor(Path(folder), history, {"name": "val/acc", "goal": "max"}, log_every=20, ema_decay=0.0, bar=True)
+        conductor = Conductor(Path(folder), history, {"name": "val/acc", "goal": "max"}, OPTIONS)
         module = Toy(network(kind))
         loader = TensorLoader((x, y), BATCH, shuffle=True)
         module.plan = Plan(lambda p: torch.optim.Adam(p, 1e-3, fused=True), lambda o, n: constant(o, n, warmup=0.0), 0.0, len(loader))
-        conductor.begin(Phase("fit", loader), 0, 1, module)
+        conductor.begin(Phase("fit", loader), 0, 1, module, going_on=False)
         trainer: pl.Trainer = make_trainer({"trainer": OPTIONS}, 1, [conductor])
         trainer.fit(module, loader)
         history.close()

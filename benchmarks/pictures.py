@@ -27,13 +27,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
+from ml2020.core.assemble import make_trainer
 from ml2020.core.build import build
 from ml2020.core.config import load
 from ml2020.core.history import History
 from ml2020.core.loop import Conductor
 from ml2020.core.module import Phase, Plan
 from ml2020.core.optim import constant
-from ml2020.core.assemble import make_trainer
 from ml2020.data import drawings
 from ml2020.tasks.hw03_cnn.data import Folder
 from ratios import record, table
@@ -140,10 +140,12 @@ def train_ours(data: Folder) -> float:
     module.to(memory_format=torch.channels_last)
     with tempfile.TemporaryDirectory() as out:
         history = History(Path(out))
-        conductor = Conductor(Path(out), history, {"name": "val/acc", "goal": "max"}, 20, 0.0, True)
+        conductor = Conductor(
+            Path(out), history, {"name": "val/acc", "goal": "max"}, OmegaConf.to_container(cfg.trainer) | {"ema_decay": 0.0}
+        )
         loader = data.train_dataloader()
         module.plan = Plan(lambda p: torch.optim.Adam(p, 1e-3, fused=True), lambda o, n: constant(o, n, 0.0), 0.0, 2 * len(loader))
-        conductor.begin(Phase("fit", loader), 0, 2, module)
+        conductor.begin(Phase("fit", loader), 0, 2, module, going_on=False)
         marks: list[float] = []
         module.on_train_epoch_start = lambda: marks.append(-time.perf_counter())
         module.on_train_epoch_end = lambda: marks.append(marks.pop() + time.perf_counter())

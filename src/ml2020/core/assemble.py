@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,10 @@ from ml2020.core.data import DataModule
 from ml2020.core.errors import TypedError, at_least
 from ml2020.core.loaders import TensorLoader
 from ml2020.core.module import Module
+
+for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
+    logging.getLogger(name).setLevel(logging.ERROR)
+warnings.filterwarnings("ignore", module=r"(pytorch_lightning|lightning_fabric|torch\.optim\.lr_scheduler)")
 
 
 def assemble(config: dict[str, Any], spec: dict[str, Any] | None = None) -> tuple[DataModule, Module]:

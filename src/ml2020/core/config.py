@@ -112,7 +112,8 @@ def _check_single(typed: Typed, root: str) -> None:
             raise TypedError(f"{line} names several values; {more}")
     if typed.for_hydra:
         line = typed.for_hydra[0].input_line
-        raise TypedError(f"{line} is for sweeps (-m); the folder of a single run is chosen by output_dir= and name=")
+        more = " is for sweeps (-m); the folder of a single run is chosen by output_dir= and name="
+        raise TypedError(f"{line}{more if root == 'train' else ' is no key of eval.py; see python eval.py --help'}")
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:
@@ -204,15 +205,14 @@ def _open(word: str) -> bool:
 
 def _meant(word: str, behind: list[str], root: str) -> str:
     """What may have been meant by a word without =: an option, a key with a blank behind it, a folder."""
-    if root != "train":
-        return f"; did you mean run={word}?" if Path(word).is_dir() else "; type it as key=value, such as do=test"
-    for group in ("task", "experiment"):
+    for group in ("task", "experiment") if root == "train" else ():
         if near := nearest(word, options(group), 1):
             return f"; did you mean {group}={near[0]}?"
     values = [other for other in behind if other != "="]
-    if re.fullmatch(r"[a-z_.]+", word) and values and "=" not in values[0]:
+    if re.fullmatch(r"[a-z_.]*[a-z]", word) and values and "=" not in values[0]:
         return f"; did you mean {word}={values[0]}?"
-    return f"; did you mean resume={word}?" if Path(word, "run.json").is_file() else "; type it as key=value, such as task=hw03_cnn"
+    key, example = ("resume", "task=hw03_cnn") if root == "train" else ("run", "do=test")
+    return f"; did you mean {key}={word}?" if Path(word, "run.json").is_file() else f"; type it as key=value, such as {example}"
 
 
 def _alternatives(override: Override) -> list[str]:

@@ -153,8 +153,8 @@ class RunFolder:
         """The content of metrics.json. Raises UserError where there is none, half of one, or another file of that name."""
         try:
             content = json.loads((self.path / "metrics.json").read_text())
-            values = [value for split in content.values() if isinstance(split, dict) for value in split.values()]
-            good = isinstance(content.get("main", {}), dict) and all(isinstance(value, int | float | str | None) for value in values)
+            values = [value for split, values in content.items() if split != "nonfinite" for value in values.values()]
+            good = all(isinstance(value, int | float | str | None) for value in values)
         except (OSError, ValueError, AttributeError, RecursionError):
             good = False
         if not good:

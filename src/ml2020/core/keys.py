@@ -16,7 +16,7 @@ import yaml
 from hydra.core.override_parser.types import Glob, IntervalSweep, Override
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from ml2020.core.conf import CONF, options
+from ml2020.core.conf import CONF, groups, options
 from ml2020.core.errors import TypedError, nearest, suggestion, within
 
 _TYPES = {"int": 0, "float": 0.0, "str": "", "path": "", "bool": False, "list": []}
@@ -195,6 +195,8 @@ def values_of(override: Override) -> Iterator[Any]:
     elif isinstance(sweep := override.value(), IntervalSweep):
         yield from (sweep.start, sweep.end)
     elif isinstance(sweep, Glob):
+        if override.key_or_group not in groups():
+            raise TypedError(f"{override.input_line}: glob() chooses among files, such as model=glob(hw03_*); list the values instead")
         yield from sweep.filter(options(override.key_or_group))
     else:
         yield from (Override._convert_value(value) for value in override.sweep_iterator())  # without its quotes

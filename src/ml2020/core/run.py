@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +14,9 @@ from ml2020.core.build import build
 from ml2020.core.errors import UserError, at_least, one_of
 from ml2020.core.folder import RunFolder, machine_facts
 from ml2020.core.history import History
-from ml2020.core.loop import Conductor, Stopped, place
+from ml2020.core.loop import Conductor, Stopped, place, stoppable
 from ml2020.core.module import Module, Phase, Plan
 from ml2020.core.network import network_figure
-
-for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
-    logging.getLogger(name).setLevel(logging.ERROR)
-warnings.filterwarnings("ignore", module=r"(pytorch_lightning|lightning_fabric|torch\.optim\.lr_scheduler)")
 
 
 def start(folder: RunFolder) -> None:
@@ -55,7 +49,7 @@ def carry_out(folder: RunFolder | Path) -> None:
     config = folder.config()
     processes.join()
     chief = processes.place().rank == 0
-    with terminal.log_to(folder.path / "train.log") if chief else terminal.silent():
+    with terminal.log_to(folder.path / "train.log") if chief else terminal.silent(), stoppable():
         Run(config, folder).work()
 
 

@@ -39,17 +39,12 @@ def cached(cache_dir: str | None, name: str, key: dict[str, Any], make: Callable
     again. Raises UserError where the cache cannot be written.
     """
     place = folder(cache_dir) / f"{name}-{fingerprint(key)}"
-    try:
-        with _locked(place.with_suffix(".lock")):
-            arrays = _read(place)
-            if arrays is None:
-                arrays = make()
-                _write(place, key, arrays)
-            return arrays
-    except OSError as error:
-        raise UserError(
-            f"the cache {place.parent} cannot be used: {error.strerror or error}; type cache_dir= with another folder"
-        ) from error
+    with _locked(place.with_suffix(".lock")):
+        arrays = _read(place)
+        if arrays is None:
+            arrays = make()
+            _write(place, key, arrays)
+        return arrays
 
 
 def _read(place: Path) -> dict[str, np.ndarray] | None:
@@ -69,16 +64,27 @@ def _write(place: Path, key: dict[str, Any], arrays: dict[str, np.ndarray]) -> N
     half = place.with_suffix(".half")
     shutil.rmtree(half, ignore_errors=True)
     shutil.rmtree(place, ignore_errors=True)
-    half.mkdir(parents=True)
-    for name, array in arrays.items():
-        np.save(half / f"{name}.npy", array, allow_pickle=False)
-    (half / "key.json").write_text(json.dumps({"key": key, "arrays": list(arrays)}, indent=1, sort_keys=True, default=str))
-    half.rename(place)
+    with _worded(place.parent):
+        half.mkdir(parents=True)
+        for name, array in arrays.items():
+            np.save(half / f"{name}.npy", array, allow_pickle=False)
+        (half / "key.json").write_text(json.dumps({"key": key, "arrays": list(arrays)}, indent=1, sort_keys=True, default=str))
+        half.rename(place)
 
 
 @contextlib.contextmanager
 def _locked(file: Path) -> Iterator[None]:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("w") as handle:
+    with _worded(file.parent):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        handle = file.open("w")
+    with handle:
         fcntl.flock(handle, fcntl.LOCK_EX)  # the system lets go of it when the process ends, however it ends
         yield
+
+
+@contextlib.contextmanager
+def _worded(place: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"the cache {place} cannot be written: {error.strerror or error}; cache_dir= chooses another folder") from error
