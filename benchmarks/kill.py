@@ -3,7 +3,7 @@
 python benchmarks/kill.py --n 50 --seed 0 [--task hw03_cnn] [--record docs/resume.md]
 
 Each trial draws a task, a number of processes (1 or 2), a signal (SIGKILL, SIGTERM, SIGINT) and a moment, from before torch is imported
-to after the last step; a third of the trials are stopped a second time. Equal means: metrics.json, metrics.csv but for its seconds,
+to after the last step; two thirds of the moments lie in the fit; a third of the trials are stopped a second time. Equal means: metrics.json, metrics.csv but for its seconds,
 the scalars in the event files, and every tensor of every checkpoint.
 """
 
@@ -27,7 +27,15 @@ from ratios import record
 
 ROOT = Path(__file__).resolve().parents[1]
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
-SMALL = {"hw03_cnn": ["quick=true", "trainer.max_epochs=4", "data.batch_size=16"]}  # enough steps to be stopped among
+SMALL = {  # little data, and enough steps to be stopped among
+    "hw03_cnn": [
+        "trainer.max_epochs=5",
+        "data.batch_size=8",
+        "data.train_per_class=12",
+        "data.val_per_class=5",
+        "data.test_per_class=5",
+    ],
+}
 EVERYWHERE = ["trainer.threads=1", "trainer.checkpoint_seconds=0.1", "trainer.log_every=3"]
 
 
@@ -49,8 +57,8 @@ def begin(words: list[str], log: Path) -> subprocess.Popen:
 
 
 def words_for(task: str, world: int, output: Path) -> list[str]:
-    small = SMALL.get(task, ["quick=true", "trainer.max_epochs=4"])
-    return [f"task={task}", *small, *EVERYWHERE, f"trainer.devices={world}", f"output_dir={output}"]
+    small = SMALL.get(task, ["trainer.max_epochs=4"])
+    return [f"task={task}", "quick=true", *small, *EVERYWHERE, f"trainer.devices={world}", f"output_dir={output}"]
 
 
 def only_run(output: Path) -> Path | None:
@@ -103,6 +111,14 @@ def trial(task: str, world: int, stops: list[tuple[signal.Signals, float]], outp
     return run, said
 
 
+def fit_of(run: Path, length: float) -> tuple[float, float]:
+    """Seconds after the start in which a run of `length` seconds was in its fit."""
+    with (run / "metrics.csv").open() as file:
+        last = [float(row["seconds"]) for row in csv.DictReader(file)][-1]
+    began = length - json.loads((run / "run.json").read_text())["seconds"]
+    return began, began + last
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--n", type=int, default=50)
@@ -111,7 +127,7 @@ def main() -> None:
     parser.add_argument("--record", type=Path)
     options = parser.parse_args()
     draw = random.Random(options.seed)
-    whole: dict[tuple[str, int], tuple[dict[str, Any], float]] = {}
+    whole: dict[tuple[str, int], tuple[dict[str, Any], float, tuple[float, float]]] = {}
     counts, unequal = Counter(), []
     with tempfile.TemporaryDirectory(prefix="ml2020-kill-") as place:
         for number in range(options.n):
@@ -121,9 +137,11 @@ def main() -> None:
                 output = Path(place, f"whole_{task}_{world}")
                 output.mkdir()
                 run, _ = trial(task, world, [], output)
-                whole[task, world] = contents(run), time.monotonic() - began
-            expected, length = whole[task, world]
-            stops = [(draw.choice(SIGNALS), draw.uniform(0.2, 1.05) * length) for _ in range(1 if draw.random() < 2 / 3 else 2)]
+                length = time.monotonic() - began
+                whole[task, world] = contents(run), length, fit_of(run, length)
+            expected, length, fit = whole[task, world]
+            moments = [draw.uniform(*(fit if draw.random() < 2 / 3 else (0.2, 1.05 * length))) for _ in range(2)]
+            stops = [(draw.choice(SIGNALS), moment) for moment in moments[: 1 if draw.random() < 2 / 3 else 2]]
             output = Path(place, f"{number}")
             output.mkdir()
             run, said = trial(task, world, stops, output)

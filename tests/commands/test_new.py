@@ -204,3 +204,39 @@ def test_a_new_homework_passes_the_contract_its_own_tests_and_trains(copy: Path)
     (run,) = copy.glob("outputs/hw16_mine/*")
     assert json.loads((run / "metrics.json").read_text())["main"]["value"] > 0.94  # 0.96 at this noise; a straight line has 0.83
     assert {"curves.png", "regions.png"} <= {file.name for file in (run / "figures").iterdir()}
+
+
+SECOND = """
+from torch import nn
+
+
+class Patches(nn.Sequential):
+    \"\"\"Dense layers on patches of the picture, averaged over their places.\"\"\"
+
+    def __init__(self, channels: int, size: int, classes: int, *, patch: int, width: int) -> None:
+        layers = [nn.Conv2d(channels, width, patch, stride=patch), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+        super().__init__(*layers, nn.Linear(width, classes))
+"""
+SECOND_YAML = """net:
+  _target_: ml2020.tasks.hw03_cnn.patches.Patches
+  patch: 8        # pixels
+  width: 32
+"""
+
+
+@pytest.mark.full
+def test_a_second_model_is_one_python_file_and_one_yaml(copy: Path):
+    (copy / "src/ml2020/tasks/hw03_cnn/patches.py").write_text(SECOND)
+    yaml_text = (copy / "conf/model/hw03_mlp.yaml").read_text().split("net:")[0] + SECOND_YAML
+    (copy / "conf/model/hw03_patches.yaml").write_text(yaml_text.replace("tta: views", "tta: none") + "  _partial_: true\n")
+    assert "hw03_patches" in python(copy, "train.py", "--help").stdout
+    assert "hw03_patches" in python(copy, "-m", "ml2020.commands.cli", "list").stdout
+    wrong = python(copy, "train.py", "task=hw03_cnn", "model=hw03_patches", "model.net.pach=4")
+    assert wrong.returncode == 2 and "did you mean model.net.patch?" in wrong.stderr
+    done = python(
+        copy, "train.py", "task=hw03_cnn", "model=hw03_patches", "quick=true", "model.net.patch=4", "output_dir=out", timeout=200
+    )
+    assert done.returncode == 0, done.stderr
+    (run,) = (copy / "out").glob("*/*")
+    facts = json.loads((run / "run.json").read_text())
+    assert facts["model"] == "hw03_patches" and facts["parameters"] == (3 * 16 + 1) * 32 + 33 * 11

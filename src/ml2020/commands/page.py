@@ -38,7 +38,7 @@ def write_page(folder: RunFolder) -> Path:
     The page holds its style and pictures in itself, asks nothing of the network and runs no script. Raises UserError where the config
     of the run cannot be read.
     """
-    config, metrics = folder.config(), _metrics(folder.path / "metrics.json")
+    config, metrics = folder.config(), _metrics(folder)
     title = config["task"].get("title") or config["task"]["name"]
     parts = [
         *_head(folder, config, title),
@@ -72,11 +72,11 @@ def _safe(value: Any) -> str:
     return html.escape(str(value), quote=True)
 
 
-def _metrics(file: Path) -> dict[str, Any]:
+def _metrics(folder: RunFolder) -> dict[str, Any]:
     """metrics.json, or nothing where the run did not come so far."""
     try:
-        return json.loads(file.read_text(encoding="utf8"))
-    except (OSError, ValueError):
+        return folder.metrics()
+    except UserError:
         return {}
 
 

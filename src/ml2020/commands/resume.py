@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ml2020.core import capabilities, terminal
-from ml2020.core.errors import TypedError, suggestion
+from ml2020.core.errors import TypedError, UserError, suggestion
 
 ALLOWED = {"trainer.max_epochs": int, "trainer.threads": int, "trace": bool}
 
@@ -52,7 +52,7 @@ def _read(typed: list[str]) -> tuple[Path, dict[str, Any]]:
 
 
 def resume_run(folder: Any, changes: dict[str, Any]) -> None:
-    """Go on with an interrupted or failed run, or train a finished one further."""
+    """Go on with an interrupted or failed run, or train a finished one further. One that cannot go on is left as it was."""
     config = folder.whole_config()
     capabilities.refuse(config, "resume", "go on after a stop")
     before = config["trainer"]["max_epochs"]
@@ -62,6 +62,8 @@ def resume_run(folder: Any, changes: dict[str, Any]) -> None:
     if folder.status == "finished" and epochs == before:
         terminal.say(f"{folder.path} is finished; with trainer.max_epochs={2 * before} it would be trained further")
         return
+    if folder.status == "finished" and not list((folder.path / "checkpoints").rglob("last.ckpt")):
+        raise UserError(f"{folder.path} is finished, and holds no last.ckpt to train it further from")
     folder.lock()
     before = {name: (folder.path / name).read_text() for name in ("config.yaml", "run.json")}
     config["trainer"] |= changes

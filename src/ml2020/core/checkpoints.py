@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +28,17 @@ def read(file: Path) -> dict[str, Any]:
     if not file.is_file():
         raise UserError(f"there is no checkpoint {file}")
     try:
-        content = torch.load(file, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what is odd about a foreign file: it is told below
+            content = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for a file that is torn, foreign, or holds code
         terminal.note(f"{type(error).__name__}: {error}")
-        code = "Unsupported" in str(error) or "WeightsUnpickler" in str(error)
+        code = "GLOBAL" in str(error) or "Unsupported" in str(error)
         why = "it holds code, which is not run" if code else "it is torn, or no checkpoint"
         raise UserError(f"{file} cannot be read: {why}") from error
-    if not isinstance(content, dict) or "state_dict" not in content:
-        raise UserError(f"{file} is not a checkpoint of a run: it holds no state_dict")
+    weights = content.get("state_dict") if isinstance(content, dict) else None
+    if not isinstance(weights, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in weights.values()):
+        raise UserError(f"{file} is not a checkpoint of a run: it holds no state_dict of tensors")
     return content
 
 

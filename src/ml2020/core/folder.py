@@ -23,10 +23,11 @@ from ml2020.core.errors import TypedError, UserError
 
 SCHEMA = 1
 _PACKAGES = ("torch", "torchvision", "pytorch-lightning", "hydra-core", "numpy")
-# What a run needs to be measured again or to go on, beside what its homework needs.
-_OF_CONFIG = ("task.name", "task.title", "task.main.name", "task.main.goal", "task.table", "model._target_", "data._target_")
-_OF_CONFIG += ("optimizer._target_", "optimizer.lr", "scheduler._target_", "seed", "quick")
-_OF_FACTS = ("status", "task", "model", "data_option", "overrides")
+# What a run needs to be measured again or to go on, beside what its homework needs, with a value of its type.
+_OF_CONFIG = {"seed": 0, "quick": False, "trainer.max_epochs": 1, "optimizer.lr": 0.1, "task.table": {}}
+_OF_CONFIG |= dict.fromkeys(("task.name", "task.title", "task.main.name", "task.main.goal"), "")
+_OF_CONFIG |= {f"{block}._target_": "" for block in ("model", "data", "optimizer", "scheduler")}
+_OF_FACTS = {"status": "", "task": "", "model": "", "data_option": "", "overrides": []}
 
 
 class RunFolder:
@@ -79,7 +80,7 @@ class RunFolder:
             self.facts = json.loads(file.read_text())
         except (ValueError, OSError, RecursionError):
             self.facts = None
-        if not isinstance(self.facts, dict):
+        if not isinstance(self.facts, dict) or not {"status", "task"} <= set(self.facts):
             raise UserError(f"{file} cannot be read as the JSON of a run")
 
     def lock(self) -> None:
@@ -136,17 +137,19 @@ class RunFolder:
     def whole_config(self) -> dict[str, Any]:
         """`config()` for going on with the run: with the trainer's keys that are newer than it.
 
-        Raises UserError where another key is missing that every run has, in config.yaml or in run.json.
+        Raises UserError where a key that every run has is missing in config.yaml or run.json, or has a value of another type.
         """
         config = self.config()
-        config["trainer"] = yaml.safe_load((CONF / "trainer" / "default.yaml").read_text()) | config["trainer"]
-        for name, content, keys in (("config.yaml", config, _OF_CONFIG), ("run.json", self.facts, _OF_FACTS)):
-            for key in keys:
-                node = content
+        defaults = yaml.safe_load((CONF / "trainer" / "default.yaml").read_text())
+        examples = _OF_CONFIG | {f"trainer.{key}": example for key, example in defaults.items() if key in config["trainer"]}
+        for name, content, keys in (("config.yaml", config, examples), ("run.json", self.facts, _OF_FACTS)):
+            for key, example in keys.items():
+                value = content
                 for part in key.split("."):
-                    node = node.get(part) if isinstance(node, dict) else None
-                if node is None:
-                    raise UserError(f"{self.path / name} lacks {key}: it is of another version, or was changed by hand")
+                    value = value.get(part) if isinstance(value, dict) else None
+                if not _fits(value, example):
+                    raise UserError(f"{self.path / name} has no {key} that fits: it is of another version, or was changed by hand")
+        config["trainer"] = defaults | config["trainer"]
         return config
 
     def metrics(self) -> dict[str, Any]:
@@ -184,6 +187,13 @@ class RunFolder:
                 parent.rmdir()
             except OSError:
                 break
+
+
+def _fits(value: Any, example: Any) -> bool:
+    """Whether a value is of the type of `example`: an int does for a float, anything for null."""
+    if example is None or isinstance(example, bool) or isinstance(value, bool):
+        return example is None or (isinstance(example, bool) and isinstance(value, bool))
+    return isinstance(value, int | float if isinstance(example, float) else type(example))
 
 
 def new_run(config: dict[str, Any], choices: dict[str, str | None], typed: list[str], path: Path | None = None) -> RunFolder:

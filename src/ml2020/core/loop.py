@@ -80,7 +80,7 @@ class Conductor(pl.Callback):
         """Before the fit of a phase; `going_on` where it was interrupted."""
         self.phase, self.phase_number, self.epochs, self.module = phase, number, epochs, module
         self.phase_step, self.epoch, self.best, self.waited, self.over = 0, 0, None, 0, False
-        self.going_on = going_on
+        self.going_on, self.several = going_on, processes.together()
         self.restored: dict[str, Any] | None = None
         self.handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
         self.average = Average(module, self.ema_decay) if self.ema_decay else None
@@ -197,10 +197,11 @@ class Conductor(pl.Callback):
 
     def heed(self, trainer: pl.Trainer, save: bool = False) -> None:
         """Save when it is time, stop after a signal. All ranks must do the same, so they ask the first."""
-        if not save and processes.together() and trainer.strategy.root_device.type != "cpu" and self.step % _GPU_STEPS:
+        if not save and self.several and trainer.strategy.root_device.type != "cpu" and self.step % _GPU_STEPS:
             return
         due = save or time.monotonic() - self.saved > self.every
-        ask = processes.highest(self.signal or (_SAVE if due else 0) if self.chief else 0)
+        ask = self.signal or (_SAVE if due else 0) if self.chief else 0
+        ask = processes.highest(ask) if self.several else ask
         if ask:
             self.save(trainer)
         if ask > _SAVE:
