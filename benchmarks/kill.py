@@ -3,8 +3,8 @@
 python benchmarks/kill.py --n 50 --seed 0 [--task hw03_cnn] [--record docs/resume.md]
 
 Each trial draws a task, a number of processes (1 or 2), a signal (SIGKILL, SIGTERM, SIGINT) and a moment, from before torch is imported
-to after the last step; two thirds of the moments lie in the fit; a third of the trials are stopped a second time. Equal means: metrics.json, metrics.csv but for its seconds,
-the scalars in the event files, and every tensor of every checkpoint.
+to after the last step; two thirds of the moments lie in the fit; a third of the trials are stopped a second time. Equal means:
+metrics.json, metrics.csv but for its seconds, the scalars in the event files, and every tensor of every checkpoint.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def trial(task: str, world: int, stops: list[tuple[signal.Signals, float]], outp
                 raise SystemExit(f"{words} ended with {code}: {log.read_text()}")
         except subprocess.TimeoutExpired:
             process.send_signal(number)
-            code = process.wait(timeout=120)
+            code = process.wait(timeout=300)
             said.append(f"{number.name} after {seconds:.1f} s: exit status {code}")
             if code not in (-number, 128 + number, 0):  # 0: it ended in the same moment
                 raise SystemExit(f"{words}: {said}: {log.read_text()}") from None

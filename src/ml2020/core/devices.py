@@ -29,6 +29,8 @@ def resolve(trainer: dict[str, Any]) -> tuple[str, int]:
         accelerator, devices = "gpu", gpus
     if accelerator != "cpu":
         devices = _gpus(devices, f"trainer.gpus={gpus}" if gpus is not None else f"trainer.accelerator={accelerator}")
+    elif devices > max(2, cores()):  # each is an interpreter with torch in it: more of them than cores only fill the memory
+        raise TypedError(f"trainer.devices={devices} asks for more processes than the {cores()} cores of this machine")
     return accelerator, devices
 
 
@@ -44,10 +46,14 @@ def _gpus(wanted: int, typed: str) -> int:
 def set_threads(threads: int | None, processes: int = 1) -> int:
     """Set torch's threads and say how many; None takes OMP_NUM_THREADS, or this process' part of the cores it may use."""
     if threads is None:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        threads = int(os.environ.get("OMP_NUM_THREADS") or max(1, cores // processes))
+        threads = int(os.environ.get("OMP_NUM_THREADS") or max(1, cores() // processes))
     torch.set_num_threads(at_least(1, threads, "trainer.threads"))
     return threads
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def name(accelerator: str) -> str:
