@@ -21,7 +21,7 @@ TYPED = ["task=hw03_cnn", "model=hw03_mlp", "quick=true"]
 def finished(folder: Path, label: str, seed: int, acc: float, status: str = "finished") -> None:
     """A run's folder as a finished run leaves it, with one metric."""
     folder.mkdir(parents=True)
-    facts = {"status": status, "label": label, "overrides": [f"seed={seed}"], "seed": seed, "seconds": 1.0, "error": None}
+    facts = {"status": status, "task": "toy", "label": label, "overrides": [f"seed={seed}"], "seed": seed, "seconds": 1.0, "error": None}
     (folder / "run.json").write_text(json.dumps(facts))
     (folder / "config.yaml").write_text("task: {name: toy}\nmodel: {}\ndata: {}\ntrainer: {}\nseed: 0\n")
     content = {"main": {"name": "val/acc", "goal": "max", "value": acc}, "val": {"acc": acc}, "test": {"acc": acc / 2}}
@@ -71,6 +71,15 @@ def test_the_summary_ranks_by_the_main_metric_and_keeps_what_failed(tmp_path: Pa
     assert json.loads((tmp_path / "sweep.json").read_text())["jobs"] == rows
     with (tmp_path / "sweep.csv").open() as file:
         assert [row["main"] for row in csv.DictReader(file)] == ["0.75", "0.25", "", ""]
+
+
+def test_only_a_sweep_or_a_study_is_summed_up(tmp_path: Path):
+    finished(tmp_path / "0_a", "a", 0, 0.25)
+    with pytest.raises(TypedError, match="is not the folder of a sweep or study"):
+        summary.summarize(tmp_path)
+    assert not (tmp_path / "sweep.csv").exists()
+    (tmp_path / "study.json").write_text("{}")
+    assert summary.summarize(tmp_path)[0]["main"] == 0.25
 
 
 def test_a_table_has_means_and_standard_deviations_over_the_seeds(tmp_path: Path):

@@ -23,7 +23,7 @@ def nearest(word: str, words: Iterable[str], most: int = 3) -> list[str]:
     """The words most like `word`, best first; of dotted keys the last parts alone count too (lr is near optimizer.lr)."""
     scores = {other: max(_likeness(word, other), 0.85 * _likeness(_last(word), _last(other))) for other in words}
     best = max(scores.values(), default=0)
-    close = [other for other, score in scores.items() if score >= max(0.6, best - 0.05)]
+    close = [other for other, score in scores.items() if score >= max(0.6, best - 0.1)]
     return sorted(close, key=lambda other: -scores[other])[:most]
 
 

@@ -64,7 +64,8 @@ def _unknown(key: str, known: list[str], base: DictConfig, choices: dict[str, st
         return f"There is no key {key} with {group}={choices[group]}; it is one of {group}={f' or {group}='.join(others)}"
     blocks = {other.rpartition(".")[0] for other in known if other.count(".") > 1}
     where = f"conf/{group}/{choices[group]}.yaml" if choices.get(group) else f"conf/{root}.yaml"
-    return f"There is no key {key}{suggestion(key, [*known, *blocks, *(choices if root == 'train' else ())])} ({where})"
+    near = suggestion(key, [*known, *blocks, *(choices if root == "train" else ())])
+    return f"There is no key {key}{near or '; --cfg job behind the same words lists every key'} ({where})"
 
 
 def _options_with(key: str, choices: dict[str, str | None]) -> list[str]:

@@ -79,6 +79,8 @@ def summarize(folder: Path) -> list[dict[str, Any]]:
     """`ml2020 summary FOLDER`: write the summary anew and say it."""
     if not folder.is_dir():
         raise TypedError(f"there is no folder {folder}")
+    if not any((folder / file).is_file() for file in ("study.json", "multirun.yaml", "sweep.json")):
+        raise TypedError(f"{folder} is not the folder of a sweep or study (it holds no study.json and no multirun.yaml)")
     found = write(folder)
     shown = [(row["folder"], "" if row["main"] is None else f"{row['main']:.4f}", row["status"]) for row in found]
     terminal.table(shown)
