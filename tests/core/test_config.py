@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from ml2020.commands.resume import _read as read_resume
 from ml2020.core.config import load
 from ml2020.core.errors import TypedError
 
@@ -104,3 +107,42 @@ def test_a_typed_optimizer_drops_the_rate_that_was_brought_for_another():
 def test_quick_values_give_way_to_typed_ones():
     cfg, _ = load("train", [TASK, "quick=true", "trainer.max_epochs=5"])
     assert cfg.trainer.max_epochs == 5 and cfg.data.train_per_class == 40
+
+
+def test_a_word_of_digits_stays_as_it_was_typed():
+    cfg, _ = load("train", [TASK, "name=007", "data_dir=2020"])
+    assert cfg.name == "007" and cfg.data_dir == "2020"
+
+
+@pytest.mark.parametrize("name", ["0_optimizer.lr=0.1,seed=2", "1_model.net.dense=[4,5]", "it's (mine)", "a b"])
+def test_a_path_that_is_there_needs_no_quotes(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    Path(name).mkdir()
+    assert load("eval", [f"run={name}"])[0].run == name
+    assert load("eval", [f"run={tmp_path / name}"])[0].run == str(tmp_path / name)
+    assert read_resume([f"resume={name}"])[0] == Path(name)
+
+
+def test_the_home_folder_may_be_typed_where_the_shell_leaves_it_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert load("train", [TASK, "output_dir=~/runs", "quick=true"])[0].output_dir == str(tmp_path / "runs")
+    assert load("eval", ["run=~/my runs/0_lr=0.1,seed=2"])[0].run == str(tmp_path / "my runs" / "0_lr=0.1,seed=2")
+
+
+def test_a_typed_reference_is_resolved_and_its_type_checked():
+    cfg, _ = load("train", [TASK, "seed=${data.seed}"])
+    assert cfg.seed == 4
+    assert "takes a whole number" in sentence(TASK, "seed=${optimizer.lr}")
+    assert "leads nowhere" in sentence(TASK, "optimizer.lr=${nothing}")
+
+
+def test_every_choice_of_files_of_a_sweep_is_checked_with_every_key():
+    words = (TASK, "model=hw03_cnn,hw03_mlp", "model.net.convolutions=2")
+    assert "no key model.net.convolutions with model=hw03_mlp" in sentence(*words, multirun=True)
+    cfg, choices = load("train", [TASK, "model=glob(hw03_*)", "seed=3,4"], multirun=True)
+    assert choices["model"] == "hw03_best" and cfg.seed == 3
+
+
+def test_a_config_of_one_line_is_not_changed_by_another():
+    load("train", [TASK])[0].trainer.max_epochs = 1
+    assert load("train", [TASK])[0].trainer.max_epochs == 18

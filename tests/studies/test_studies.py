@@ -21,7 +21,15 @@ TYPED = ["task=hw03_cnn", "model=hw03_mlp", "quick=true"]
 def finished(folder: Path, label: str, seed: int, acc: float, status: str = "finished") -> None:
     """A run's folder as a finished run leaves it, with one metric."""
     folder.mkdir(parents=True)
-    facts = {"status": status, "task": "toy", "label": label, "overrides": [f"seed={seed}"], "seed": seed, "seconds": 1.0, "error": None}
+    facts = {
+        "status": status,
+        "task": "toy",
+        "label": label,
+        "overrides": [f"seed={seed}"],
+        "seed": seed,
+        "seconds": 1.0,
+        "error": None,
+    }
     (folder / "run.json").write_text(json.dumps(facts))
     (folder / "config.yaml").write_text("task: {name: toy}\nmodel: {}\ndata: {}\ntrainer: {}\nseed: 0\n")
     content = {"main": {"name": "val/acc", "goal": "max", "value": acc}, "val": {"acc": acc}, "test": {"acc": acc / 2}}

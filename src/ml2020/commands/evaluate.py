@@ -46,7 +46,7 @@ def perform(cfg: DictConfig) -> None:
 
     if not cfg.run:
         raise TypedError("say which run: run=outputs/<task>/<date>_<time>")
-    path = Path(cfg.run).expanduser()
+    path = Path(cfg.run)
     if not path.is_dir():
         raise TypedError(f"there is no folder {path}")
     folder = RunFolder.open(path)

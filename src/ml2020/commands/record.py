@@ -35,6 +35,8 @@ def record(paths: list[Path], name: str | None = None, root: Path | None = None)
         if [folder.facts[key] for key in _SAME] != [facts[key] for key in _SAME]:
             raise TypedError(f"{folder.path} is a run of another task, model or data than {folders[0].path}; record them one by one")
     name = name or "_".join(dict.fromkeys(facts[key] for key in _SAME))
+    rows = _rows(folders)
+    page = _page(name, folders, rows)  # all is read before an earlier record of this name is emptied
     target = _empty(name, root)
     (target / "figures").mkdir(parents=True)
     for figure in _figures(folders[0]):
@@ -45,16 +47,15 @@ def record(paths: list[Path], name: str | None = None, root: Path | None = None)
     kept = {key: value for key, value in facts.items() if key not in ("spec", "schema", "overrides")}
     kept["command"] = portable(kept["command"])
     (target / "run.json").write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
-    rows = _rows(folders)
     with (target / "table.csv").open("w", newline="") as stream:
         csv.writer(stream, lineterminator="\n").writerows(rows)
-    (target / "README.md").write_text(_page(name, folders, rows))
+    (target / "README.md").write_text(page)
     return target
 
 
 def _empty(name: str, root: Path | None) -> Path:
     """The emptied folder of a record."""
-    if not re.fullmatch(r"[\w.-]+", name):
+    if not re.fullmatch(r"\w[\w.-]*", name):  # no .. above all: the folder is emptied
         raise TypedError(f"{name} cannot be the name of a folder; use letters, digits, - and _")
     target = (root or Path(__file__).resolve().parents[3] / "experiments") / name
     shutil.rmtree(target, ignore_errors=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ def _read(typed: list[str]) -> tuple[Path, dict[str, Any]]:
         if override.is_sweep_override():
             raise TypedError(f"{override.input_line} names several values; with resume= give one")
         if key == "resume":
-            path = Path(str(value)).expanduser() if value else None
+            path = Path(os.path.expanduser(str(value))) if value else None
         elif key not in ALLOWED:
             meant = suggestion(key, ALLOWED, 0) or f"; with resume= only {', '.join(ALLOWED)} may be given"
             raise TypedError(f"{key} cannot be changed in a run that goes on{meant}")

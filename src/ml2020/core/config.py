@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import itertools
 import json
 import os
@@ -36,14 +38,6 @@ class Typed:
     values: list[Override]
     for_hydra: list[Override]
 
-    @property
-    def lines(self) -> list[str]:
-        return [o.input_line for o in self.for_hydra + self.groups + self.values]
-
-    @property
-    def swept(self) -> bool:
-        return any(o.is_sweep_override() for o in self.groups + self.values)
-
 
 def load(root: str, words: list[str], multirun: bool = False) -> tuple[DictConfig, dict[str, str | None]]:
     """The composed and checked config of `conf/<root>.yaml` under the typed words (`key=value`), and the option of each group.
@@ -73,7 +67,7 @@ def _load(root: str, chosen: list[str], typed: Typed) -> tuple[DictConfig, dict[
         check_key(override, base, choices, root)
     _check_family(base, choices)
     lines = {key: value for key, value in brought.items() if key not in groups()}
-    if any(o.key_or_group == "quick" and o.value() is True for o in typed.values) and base.task:
+    if any(o.key_or_group == "quick" and o.value() is True for o in typed.values) and base.get("task"):
         lines |= _plain(base.task.get("quick"))
     said = {o.key_or_group for o in typed.values}
     lesser = [f"{key}={_as_typed(value)}" for key, value in lines.items() if key not in said]
@@ -89,7 +83,7 @@ def _load(root: str, chosen: list[str], typed: Typed) -> tuple[DictConfig, dict[
 
 
 def _settle(cfg: DictConfig, base: DictConfig, typed: Typed, choices: dict[str, str | None], root: str) -> None:
-    """Make words of numbers that were typed for words; refuse a ${...} that leads nowhere, or to a value of the wrong type."""
+    """Make words of numbers typed for words, and paths of ~; refuse a ${...} that leads nowhere, or to a value of the wrong type."""
     for override in typed.values:
         key, line = override.key_or_group, override.input_line
         default = OmegaConf.select(base, key)
@@ -101,6 +95,8 @@ def _settle(cfg: DictConfig, base: DictConfig, typed: Typed, choices: dict[str, 
             check_value(key, default, value, choices, root)
         elif isinstance(value, int | float) and is_text(key, default, choices, root):
             OmegaConf.update(cfg, key, str(value) if override.is_sweep_override() else line.partition("=")[2])
+        elif isinstance(value, str) and value.startswith("~") and is_text(key, default, choices, root):
+            OmegaConf.update(cfg, key, os.path.expanduser(value))
 
 
 def _check_single(typed: Typed, root: str) -> None:
@@ -194,7 +190,7 @@ def parse(words: list[str], root: str = "train") -> Typed:
 def _quoted(word: str) -> str:
     """A path that is there needs no quotes of the user's, whatever signs are in it: the jobs of a sweep have = and , in their names."""
     key, _, value = word.partition("=")
-    if re.search(r"[^\w./~-]", value) and os.path.lexists(Path(value).expanduser()):
+    if value.startswith("~") or (re.search(r"[^\w./-]", value) and os.path.lexists(value)):
         return f"{key}='" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
     return word
 
@@ -243,10 +239,15 @@ def _check_options(override: Override) -> None:
 
 
 def _compose(root: str, lines: list[str]) -> DictConfig:
+    return copy.deepcopy(_composed(root, tuple(lines)))
+
+
+@functools.lru_cache(maxsize=256)  # the jobs of a study choose the same files again and again
+def _composed(root: str, lines: tuple[str, ...]) -> DictConfig:
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(CONF), version_base="1.3"):
-            return compose(root, lines, return_hydra_config=True)
+            return compose(root, list(lines), return_hydra_config=True)
     except MissingConfigException as error:
         group, _, option = (error.missing_cfg_file or "").rpartition("/")
         raise TypedError(f"There is no {group}={option}{suggestion(option, error.options or [])}") from error

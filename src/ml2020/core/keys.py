@@ -23,7 +23,7 @@ _TYPES = {"int": 0, "float": 0.0, "str": "", "path": "", "bool": False, "list": 
 _WORDS = {"int": "a whole number", "float": "a number", "str": "a word", "path": "a path", "bool": "true or false", "list": "a list"}
 # What stands in the files of conf/ for the program, not for who types. task.main may be typed: by what runs are ranked.
 _OF_THE_FILE = re.compile(r"(.*\.)?_\w+_|(hydra|study)(\..*)?|(model|data)\.(brings|cannot)(\..*)?|task\.(?!main)\w+(\..*)?")
-LARGEST_SEED = 2**32 - 1  # numpy's
+_LARGEST_SEED = 2**32 - 1  # numpy's
 
 
 def check_key(override: Override, base: DictConfig, choices: dict[str, str | None], root: str) -> None:
@@ -50,7 +50,7 @@ def check_value(key: str, default: Any, value: Any, choices: dict[str, str | Non
         raise TypedError(f"{key}= needs a value right behind it")
     _check_type(key, default, value, allowed(key, choices, root))
     if key == "seed":
-        within(0, LARGEST_SEED, value, key)
+        within(0, _LARGEST_SEED, value, key)
     if key == "name" and not re.fullmatch(r"[\w.-]{1,80}", "x" if value is None else str(value)):
         raise TypedError(f"name={value} goes into the name of a folder; use letters, digits, - and _, at most 80")
 
