@@ -107,7 +107,7 @@ def test_a_lock_taken_in_between_keeps_the_folder(make_run: MakeRun, monkeypatch
 
     run = make_run("bad", status="failed")
     make_run("worse", status="failed")
-    monkeypatch.setattr(clean, "busy", lambda path: False)
+    monkeypatch.setattr(clean, "in_use", lambda path: False)
     with (run / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         assert main(["clean", "failed", "yes"]) == 1

@@ -13,6 +13,7 @@ import pytest
 from ml2020.commands import runs
 from ml2020.commands.cli import main
 from ml2020.commands.runs import find, look, number, table
+from ml2020.core.folder import RunFolder
 
 MakeRun = Callable[..., Path]
 
@@ -52,9 +53,10 @@ def test_a_run_whose_process_is_gone_was_interrupted(make_run: MakeRun, status: 
 
 def test_asking_for_the_status_leaves_the_lock_free(make_run: MakeRun):
     run = make_run("one", status="running")
-    with (run / ".lock").open("w") as lock:
-        look(run)
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # raises where something still holds it
+    assert look(run).status == "interrupted"
+    folder = RunFolder.open(run)
+    folder.lock()  # raises where something still holds it
+    assert look(run).status == "running"
 
 
 @pytest.mark.parametrize("content", ["{", "[]", "", "\x00\xff", "null"])

@@ -112,6 +112,10 @@ def test_the_same_seed_gives_the_same_bits(quick_run: RunFolder, run_task: Calla
     assert all(torch.equal(one[key], two[key]) for key in one)
 
 
+# Rounding differs among processors, and a step that is too long multiplies it (hw03 at its own rate: 100,000 times in 20 steps).
+GENTLE = {"hw03_cnn": ["optimizer.lr=1e-4"]}
+
+
 def golden(task: str) -> Path:
     return Path(__file__).parents[1] / "golden" / f"{task}.json"
 
@@ -119,7 +123,8 @@ def golden(task: str) -> Path:
 def test_the_first_twenty_steps_follow_the_golden_curve(quick_run: RunFolder, run_task: Callable[..., RunFolder]):
     # Written anew by ML2020_GOLDEN=write make test, after a change that is meant to change the numbers.
     task = quick_run.facts["task"]
-    run = run_task(f"task={task}", "quick=true", "trainer.log_every=1", "trainer.max_epochs=3", "trainer.channels_last=false")
+    words = ["trainer.log_every=1", "trainer.max_epochs=3", "trainer.channels_last=false", *GENTLE.get(task, [])]
+    run = run_task(f"task={task}", "quick=true", *words)
     with (run.path / "metrics.csv").open() as file:
         losses = [float(row["train/loss"]) for row in csv.DictReader(file) if row["train/loss"]][:20]
     if os.environ.get("ML2020_GOLDEN") == "write":

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ml2020.commands.runs import Found, busy, find, look
+from ml2020.commands.runs import Found, find, look
+from ml2020.core.folder import in_use
 from ml2020.core.errors import TypedError, UserError, suggestion
 
 KINDS = {
@@ -84,14 +85,14 @@ def cache_folder(typed: str | None) -> Path:
 
 def _of_runs(root: Path) -> Iterator[Item]:
     """Folders of runs that failed, were stopped or were quick, and half-written files; nothing in which somebody works."""
-    in_use: dict[Path, bool] = {}
+    working: dict[Path, bool] = {}
     for path in find(root, links=False):
         run = look(path)
-        if path.is_symlink() or "schema" not in run.facts or busy(path):
+        if path.is_symlink() or "schema" not in run.facts or in_use(path):
             continue
-        if path.parent not in in_use:  # a study or sweep that goes on reads its finished jobs at the end
-            in_use[path.parent] = busy(path.parent)
-        if in_use[path.parent]:
+        if path.parent not in working:  # a study or sweep that goes on reads its finished jobs at the end
+            working[path.parent] = in_use(path.parent)
+        if working[path.parent]:
             continue
         kinds = {run.status} & {"failed", "interrupted"} | ({"quick"} if _is_quick(run) else set())
         if kinds:

@@ -13,6 +13,8 @@ from string import ascii_uppercase
 from typing import Any
 
 from ml2020.commands.runs import find, number
+from ml2020.core import report
+from ml2020.core.conf import dotted
 from ml2020.core.errors import TypedError, UserError, suggestion
 from ml2020.core.folder import RunFolder
 
@@ -72,25 +74,8 @@ def read(path: Path) -> One:
         content = folder.metrics()
     except UserError:  # a run that did not end has none
         content = {}
-    splits = content.items() if isinstance(content, dict) else ()
-    values = {
-        f"{split}/{name}": value
-        for split, block in splits
-        if isinstance(block, dict) and split != "main"
-        for name, value in block.items()
-        if value is None or isinstance(value, int | float)
-    }
     main = (config.get("task") or {}).get("main") or {}
-    return One(path, folder.facts | {"status": folder.status}, dict(flat(config)), values, main)
-
-
-def flat(node: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """(dotted key, value) of a config; lists are values."""
-    for key, value in node.items():
-        if isinstance(value, dict) and value:
-            yield from flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
+    return One(path, folder.facts | {"status": folder.status}, dotted(config), report.flat(content), main)
 
 
 def facts(runs: list[One]) -> list[tuple[str, ...]]:

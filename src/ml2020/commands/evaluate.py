@@ -25,6 +25,7 @@ def evaluate(argv: list[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else argv
 
     def work() -> None:
+        """The page of help, or what `do=` says."""
         if not words or {"-h", "--help"} & set(words):
             from ml2020.commands.help import eval_page
 
@@ -97,7 +98,7 @@ def _test(config: dict[str, Any], folder: RunFolder) -> None:
 
 def _predict(config: dict[str, Any], folder: RunFolder) -> None:
     """submission.csv, in the course's format."""
-    data, module = _reopen(config, folder)
+    data, module = _reopen(_in_single_precision(config), folder)
     import torch
 
     from ml2020.core import assemble, terminal
@@ -112,13 +113,18 @@ def _predict(config: dict[str, Any], folder: RunFolder) -> None:
 
 def _export(config: dict[str, Any], folder: RunFolder) -> None:
     """The network as ONNX and as torch.export's program."""
-    data, module = _reopen(config, folder)
+    data, module = _reopen(_in_single_precision(config), folder)
     from ml2020.commands.export import export
     from ml2020.core import terminal
 
     loader = next(iter(data.evaluation_loaders().values()))
     terminal.table([("file", "KB", "largest difference"), *export(folder, module, module.export_example(next(iter(loader))))])
     terminal.say(str(folder.path / "export"))
+
+
+def _in_single_precision(config: dict[str, Any]) -> dict[str, Any]:
+    """What goes into a network outside Lightning's loops is not made double by it."""
+    return config | {"trainer": config["trainer"] | {"precision": "32-true"}} if config["trainer"]["precision"] == "64-true" else config
 
 
 def _as_csv(rows: list[tuple]) -> str:

@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ml2020.commands.page_curves import curves
+from ml2020.core.conf import dotted
 from ml2020.core.config import load
 from ml2020.core.errors import UserError
 from ml2020.core.folder import RunFolder
@@ -183,23 +184,15 @@ def differing(config: dict[str, Any], facts: dict[str, Any]) -> list[tuple[str, 
     """
     try:
         cfg, choices = load("train", [f"task={config['task']['name']}"])
-        default = _flat(OmegaConf.to_container(cfg, resolve=True))
+        default = dotted(OmegaConf.to_container(cfg, resolve=True))
     except (UserError, OmegaConfBaseException):
         return None
     options = {group: (facts.get(fact), choices[group]) for group, fact in (("model", "model"), ("data", "data_option"))}
     rows = [(group, str(chosen), str(usual)) for group, (chosen, usual) in options.items() if chosen and chosen != usual]
-    own = _flat(config)
+    own = dotted(config)
     keys = [key for key in dict.fromkeys([*own, *default]) if own.get(key) != default.get(key)]  # no such key is as good as null
     shown = sorted((key for key in keys if not _PROSE.match(key)), key=_PLACES.__contains__)
     return rows + [(key, *(_typed(side[key]) if key in side else "—" for side in (own, default))) for key in shown]
-
-
-def _flat(node: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{dotted key: value}."""
-    flat: dict[str, Any] = {}
-    for key, value in node.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) and value else {f"{prefix}{key}": value}
-    return flat
 
 
 def _typed(value: Any) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -67,9 +66,7 @@ def resume_run(folder: Any, changes: dict[str, Any]) -> None:
         raise UserError(f"{folder.path} is finished, and holds no last.ckpt to train it further from")
     folder.lock()
     before = {name: (folder.path / name).read_text() for name in ("config.yaml", "run.json")}
-    config["trainer"] |= changes
-    folder.write_config(config)
-    folder.update(resumed=[*folder.facts.get("resumed", []), f"{datetime.now().astimezone():%Y-%m-%dT%H:%M:%S%z}"])
+    folder.go_on(changes)
     begun = (folder.path / "run.json").read_text()
     terminal.say(f"{config['task']['name']} · {config['task']['title']}", style="bold")
     from ml2020.core.run import start

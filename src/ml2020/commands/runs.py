@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import shutil
 import sys
 from collections.abc import Iterator
@@ -77,18 +76,6 @@ def find(root: Path, links: bool = True, depth: int = _DEPTH) -> Iterator[Path]:
     for entry in inside:
         if links or not entry.is_symlink():
             yield from find(entry, links, depth - 1)
-
-
-def busy(path: Path) -> bool:
-    """Whether a process works in this folder: its lock is not free."""
-    try:
-        with (path / ".lock").open() as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
-    return False
 
 
 def look(path: Path) -> Found:

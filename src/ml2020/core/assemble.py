@@ -36,6 +36,8 @@ def assemble(config: dict[str, Any], spec: dict[str, Any] | None = None) -> tupl
     for part in module.modules():
         if isinstance(part, Metric):
             part.distributed_available_fn = lambda: False  # every process measures every sample (docs/processes.md)
+    if config["trainer"]["precision"] == "64-true":
+        module.double()  # here, so that weights from a checkpoint keep their bits
     if config["trainer"]["channels_last"]:
         module.to(memory_format=torch.channels_last)
     return data, module

@@ -23,7 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ml2020.core import capabilities
-from ml2020.core.conf import CONF, groups, options
+from ml2020.core.conf import CONF, dotted, groups, options
 from ml2020.core.errors import TypedError, nearest, suggestion
 from ml2020.core.keys import check_key, check_value, is_text, values_of
 
@@ -143,15 +143,7 @@ def _yaml_keys(file: Path) -> Iterator[str]:
     for entry in content.pop("defaults", []):
         if isinstance(entry, dict):
             yield from (key.removeprefix("override ").lstrip("/") for key in entry)
-    yield from _dotted(content)
-
-
-def _dotted(node: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    for key, value in node.items():
-        if isinstance(value, dict):
-            yield from _dotted(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key
+    yield from dotted(content)
 
 
 def _plain(block: DictConfig | None) -> dict[str, Any]:

@@ -25,6 +25,10 @@ class Average:
         state = self.module.state_dict()
         return [state[name].detach() for name in self.names]
 
+    def follow(self) -> None:
+        """Go where the module is now: a fit moves it to its device and precision after the averages were made."""
+        self.tensors = [average.to(live) for average, live in zip(self.tensors, self._live(), strict=True)]
+
     @torch.no_grad()
     def update(self) -> None:
         """Move the averages towards the present weights."""
@@ -54,5 +58,4 @@ class Average:
 
     def load_state_dict(self, state: dict) -> None:
         self.updates = state["updates"]
-        for name, tensor in zip(self.names, self.tensors, strict=True):
-            tensor.copy_(state["tensors"][name])
+        self.tensors = [state["tensors"][name].clone() for name in self.names]

@@ -106,17 +106,7 @@ class RunFolder:
     def status(self) -> str:
         """The status in run.json; one that says it is running, or about to, and is not locked was interrupted."""
         said = self.facts.get("status", "unknown")
-        return "interrupted" if said in ("waiting", "running") and self._lock is None and not self._in_use() else said
-
-    def _in_use(self) -> bool:
-        try:
-            with (self.path / ".lock").open() as file:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except FileNotFoundError:
-            return False
-        except OSError:
-            return True
-        return False
+        return "interrupted" if said in ("waiting", "running") and self._lock is None and not in_use(self.path) else said
 
     def update(self, **facts: Any) -> None:
         """Change facts in run.json."""
@@ -151,6 +141,13 @@ class RunFolder:
                     raise UserError(f"{self.path / name} has no {key} that fits: it is of another version, or was changed by hand")
         config["trainer"] = defaults | config["trainer"]
         return config
+
+    def go_on(self, changes: dict[str, Any]) -> None:
+        """Note that the run goes on, with `changes` to the trainer's keys."""
+        config = self.whole_config()
+        config["trainer"] |= changes
+        self.write_config(config)
+        self.update(resumed=[*self.facts.get("resumed", []), f"{datetime.now().astimezone():%Y-%m-%dT%H:%M:%S%z}"])
 
     def metrics(self) -> dict[str, Any]:
         """The content of metrics.json. Raises UserError where there is none, half of one, or another file of that name."""
@@ -187,6 +184,18 @@ class RunFolder:
                 parent.rmdir()
             except OSError:
                 break
+
+
+def in_use(path: Path) -> bool:
+    """Whether a process works in this folder: its lock is not free."""
+    try:
+        with (path / ".lock").open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
 
 
 def _fits(value: Any, example: Any) -> bool:

@@ -7,11 +7,8 @@ One callback with few hooks. Lightning's own loggers, bar and checkpoint callbac
 from __future__ import annotations
 
 import math
-import signal
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +20,7 @@ from ml2020.core.ema import Average
 from ml2020.core.errors import UserError
 from ml2020.core.history import History
 from ml2020.core.module import Module, Phase
+from ml2020.core.signals import heeded
 
 _SAVE = 1  # what a rank may ask for between two steps; a signal's number (2, 15) asks for a stop, after a save
 _GPU_STEPS = 10  # between two questions of the ranks on GPUs, where asking waits for the device
@@ -36,22 +34,9 @@ class Stopped(SystemExit):
         self.number = number
 
 
-@contextmanager
-def stoppable() -> Iterator[None]:
-    """Outside a fit SIGINT and SIGTERM end the run at once; in a fit the Conductor ends it between two steps."""
-
-    def heed(number: int, frame: Any) -> None:
-        raise Stopped(number)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, heed) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def stop(number: int, frame: Any) -> None:
+    """Outside a fit a signal ends the run at once; in a fit the Conductor ends it between two steps."""
+    raise Stopped(number)
 
 
 class Conductor(pl.Callback):
@@ -73,18 +58,21 @@ class Conductor(pl.Callback):
         self.step = 0  # training steps over all phases: the x axis of every plot
         self.carried: list[dict[str, Any]] = []  # optimizers of the phase before, for a phase that goes on with them
         self.signal = 0
+        self.signals = ExitStack()
         self.earlier = 0.0  # seconds before this process began
         self.started = self.saved = time.monotonic()
 
     def begin(self, phase: Phase, number: int, epochs: int, module: Module, going_on: bool) -> None:
         """Before the fit of a phase; `going_on` where it was interrupted."""
-        self.phase, self.phase_number, self.epochs, self.module = phase, number, epochs, module
-        self.phase_step, self.epoch, self.best, self.waited, self.over = 0, 0, None, 0, False
+        self._enter(phase, number, epochs, module)
         self.going_on, self.several = going_on, processes.together()
         self.restored: dict[str, Any] | None = None
-        self.handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
         self.average = Average(module, self.ema_decay) if self.ema_decay else None
         self.bar.begin(phase.name, number, epochs, len(phase.loader))
+
+    def _enter(self, phase: Phase, number: int, epochs: int, module: Module) -> None:
+        self.phase, self.phase_number, self.epochs, self.module = phase, number, epochs, module
+        self.phase_step, self.epoch, self.best, self.waited, self.over = 0, 0, None, 0, False
 
     def place(self, file: str) -> Path:
         """Where a checkpoint of this phase stands."""
@@ -93,9 +81,10 @@ class Conductor(pl.Callback):
     # Hooks of Lightning, in the order in which they come.
 
     def on_train_start(self, trainer: pl.Trainer, module: Module) -> None:
-        if threading.current_thread() is threading.main_thread():  # after Lightning's own handlers, which exit with 0
-            for number in self.handlers:
-                signal.signal(number, self._heed)
+        """Take over the signals; put optimizers and schedules where this phase begins."""
+        self.signals.enter_context(heeded(self._heed))  # after Lightning's own handlers, which exit with 0
+        if self.average is not None:
+            self.average.follow()
         if self.carried and not self.going_on and "optimizer" not in self.phase.reset:
             for optimizer, state in zip(trainer.optimizers, self.carried, strict=True):
                 rates = [group["lr"] for group in optimizer.param_groups]
@@ -112,12 +101,14 @@ class Conductor(pl.Callback):
         self.signal = number
 
     def on_train_batch_start(self, trainer: pl.Trainer, module: Module, batch: Any, batch_idx: int) -> None:
+        """The share of the samples that is here; at the first batch of a resumed fit, the random states."""
         module.share = self.phase.loader.share
         if self.restored is not None:  # now that everything is drawn which the start of a fit draws
             checkpoints.set_random_states(self.restored["random"])
             self.restored = None
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: Module, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Count, average, write a row when it is due, and heed signals."""
         self.step += 1
         self.phase_step += 1
         if self.average is not None:
@@ -132,10 +123,12 @@ class Conductor(pl.Callback):
             self.bar.step(trainer.current_epoch, batch_idx + 1)
 
     def on_validation_epoch_start(self, trainer: pl.Trainer, module: Module) -> None:
+        """Validate the averaged weights."""
         if self.average is not None and not trainer.sanity_checking:
             self.average.swap()
 
     def on_validation_end(self, trainer: pl.Trainer, module: Module) -> None:
+        """A row of the history, the best weights, and whether it goes on."""
         if trainer.state.fn != "fit":
             return
         values = processes.told({f"val/{name}": value for name, value in module.results["val"].items()})
@@ -151,6 +144,7 @@ class Conductor(pl.Callback):
             self.over = trainer.should_stop = True
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: Module) -> None:
+        """A checkpoint of the whole epoch, its validation included."""
         self.epoch += 1
         self.over = self.over or self.epoch >= self.epochs
         if self.phase.val_loader is None:
@@ -158,12 +152,11 @@ class Conductor(pl.Callback):
         self.heed(trainer, save=True)
 
     def on_train_end(self, trainer: pl.Trainer, module: Module) -> None:
+        """Leave the averaged weights in the module, and give the signals back."""
         if self.average is not None:  # from here on the averaged weights are the module's
             self.average.swap()
         self.carried = [optimizer.state_dict() for optimizer in trainer.optimizers]
-        if threading.current_thread() is threading.main_thread():  # a signal between two fits ends the run at once
-            for number, handler in self.handlers.items():
-                signal.signal(number, handler)
+        self.signals.close()  # between two fits a signal ends the run at once
         self.bar.end()
 
     # The pieces.
@@ -209,16 +202,20 @@ class Conductor(pl.Callback):
 
     def save(self, trainer: pl.Trainer) -> None:
         """last.ckpt: everything that a run needs to go on from here."""
-        self.ranks = processes.gathered({"random": checkpoints.random_states(), "means": self.module.means.state_dict()})
+        self._ask_ranks()
         if self.chief:
             checkpoints.write(trainer._checkpoint_connector.dump_checkpoint(), self.place("last.ckpt"))
         self.saved = time.monotonic()
 
+    def _ask_ranks(self) -> None:
+        """What every rank has for itself, for the checkpoint that rank 0 writes."""
+        self.ranks = processes.gathered({"random": checkpoints.random_states(), "means": self.module.means.state_dict()})
+
     def save_start(self, phase: Phase, number: int, module: Module) -> None:
         """last.ckpt of a phase that is about to begin: what the phases before have left."""
-        self.phase, self.phase_number, self.epochs, self.module = phase, number, 0, module
-        self.phase_step, self.epoch, self.best, self.waited, self.over, self.average = 0, 0, None, 0, False, None
-        self.ranks = processes.gathered({"random": checkpoints.random_states(), "means": module.means.state_dict()})
+        self._enter(phase, number, 0, module)
+        self.average = None
+        self._ask_ranks()
         if self.chief:
             content = {"state_dict": module.state_dict(), "callbacks": {self.state_key: self.state_dict()}}
             module.on_save_checkpoint(content)
@@ -229,6 +226,7 @@ class Conductor(pl.Callback):
         return "Conductor"
 
     def state_dict(self) -> dict[str, Any]:
+        """The part of a checkpoint that Lightning leaves out (see the class)."""
         return {
             "step": self.step,
             "phase": self.phase_number,
@@ -247,6 +245,7 @@ class Conductor(pl.Callback):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Back to where a checkpoint was taken; the random states wait for the first batch."""
         for name in ("step", "phase_step", "epoch", "best", "waited", "over"):
             setattr(self, name, state[name])
         mine = state["ranks"][processes.place().rank]

@@ -14,7 +14,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from ml2020.core.errors import TypedError, UserError
+from ml2020.core.signals import heeded
 
 _PATIENCE = 10  # seconds that ranks get to stop by themselves before they are killed
 
@@ -193,15 +193,8 @@ def _signals_to(rank: subprocess.Popen) -> Iterator[list[int]]:
         if rank.poll() is None:
             rank.send_signal(number if len(caught) < 2 else signal.SIGKILL)
 
-    if threading.current_thread() is not threading.main_thread():
+    with heeded(heed):
         yield caught
-        return
-    before = {number: signal.signal(number, heed) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield caught
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _wait(ranks: list[subprocess.Popen], caught: list[int]) -> list[int]:

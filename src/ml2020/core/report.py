@@ -34,9 +34,14 @@ def metrics(main: dict[str, str], results: dict[str, dict[str, float]]) -> tuple
 
 
 def flat(content: dict[str, Any]) -> dict[str, float | None]:
-    """{split/name: value} of a metrics.json."""
+    """{split/name: value} of a metrics.json; a word where a number belongs is left out."""
     splits = {split: values for split, values in content.items() if split not in ("main", "nonfinite")}
-    return {f"{split}/{key}": value for split, values in splits.items() for key, value in values.items()}
+    return {
+        f"{split}/{key}": value
+        for split, values in splits.items()
+        for key, value in values.items()
+        if value is None or isinstance(value, int | float)
+    }
 
 
 def split_finite(values: dict[str, float]) -> tuple[dict[str, float | None], list[str]]:

@@ -14,9 +14,10 @@ from ml2020.core.build import build
 from ml2020.core.errors import UserError, at_least, one_of
 from ml2020.core.folder import RunFolder, machine_facts
 from ml2020.core.history import History
-from ml2020.core.loop import Conductor, Stopped, place, stoppable
+from ml2020.core.loop import Conductor, Stopped, place, stop
 from ml2020.core.module import Module, Phase, Plan
 from ml2020.core.network import network_figure
+from ml2020.core.signals import heeded
 
 
 def start(folder: RunFolder) -> None:
@@ -49,7 +50,7 @@ def carry_out(folder: RunFolder | Path) -> None:
     config = folder.config()
     processes.join()
     chief = processes.place().rank == 0
-    with terminal.log_to(folder.path / "train.log") if chief else terminal.silent(), stoppable():
+    with terminal.log_to(folder.path / "train.log") if chief else terminal.silent(), heeded(stop):
         Run(config, folder).work()
 
 
@@ -237,6 +238,8 @@ class Run:
 
     def draw(self) -> None:
         """The homework's figures and the network, on disk and in TensorBoard."""
+        if self.config["trainer"]["precision"] == "64-true":
+            self.module.float()  # a figure feeds what it draws in single precision
         for name, figure in self.module.figures(self.data, self.history):
             self.show(name, figure)
         if example := self.data.spec.get("input"):

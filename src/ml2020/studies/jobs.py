@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ml2020.core import processes, terminal
+from ml2020.core.conf import dotted
 from ml2020.core.errors import TypedError, UserError
 from ml2020.core.folder import RunFolder
 
@@ -35,10 +36,7 @@ def run_jobs(jobs: list[Job], make: Any, changes: dict[str, Any] | None = None) 
             continue
         if folder is not None:
             folder.lock()
-            config = folder.config()
-            config["trainer"] |= changes or {}
-            folder.write_config(config)
-            folder.update(resumed=[*folder.facts.get("resumed", []), f"{time.strftime('%Y-%m-%dT%H:%M:%S%z')}"])
+            folder.go_on(changes or {})
         else:
             folder = make(job)
         train_in(folder, label)
@@ -81,16 +79,10 @@ def _ending(folder: RunFolder) -> str:
 
 def same_config(folder: RunFolder, config: dict[str, Any]) -> None:
     """Refuse a folder whose run was made with another config. Raises TypedError naming the first key that differs."""
-    ours, theirs = _flat(config), _flat(folder.config())
+    ours, theirs = dotted(config), dotted(folder.config())
     for key in sorted(ours.keys() | theirs.keys()):
         if ours.get(key) != theirs.get(key) and key not in ("trainer.threads", "trace", "output_dir", "cache_dir"):
             raise TypedError(
                 f"{folder.path} was made with {key}={theirs.get(key)}, not {ours.get(key)}; "
                 "give the new study a name of its own (name=WORD), or remove the old folder"
             )
-
-
-def _flat(node: Any, prefix: str = "") -> dict[str, Any]:
-    if isinstance(node, dict):
-        return {k: v for name, child in node.items() for k, v in _flat(child, f"{prefix}.{name}" if prefix else str(name)).items()}
-    return {prefix: node}

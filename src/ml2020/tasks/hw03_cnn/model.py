@@ -206,6 +206,7 @@ class ResidualBlock(nn.Module):
         self.stride, self.drop_path = stride, drop_path
 
     def forward(self, x: Tensor) -> Tensor:
+        """(n, inputs, s, s) -> (n, outputs, s / stride, s / stride)."""
         inner = F.relu(self.norm1(x))
         if self.shortcut is not None:
             x = self.shortcut(F.avg_pool2d(inner, self.stride, ceil_mode=True) if self.stride > 1 else inner)
