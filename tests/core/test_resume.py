@@ -135,7 +135,10 @@ def test_a_run_that_dies_between_two_phases_ends_with_the_same_bits(
     assert content(folder.path) == expected
 
 
-@pytest.mark.parametrize("trainer", [{"accumulate": 2}, {"check_val_every": 2}, {"patience": 1}, {"ema_decay": 0.0}, {"precision": "64-true"}])
+OTHERS = [{"accumulate": 2}, {"check_val_every": 2}, {"patience": 1}, {"ema_decay": 0.0}, {"precision": "64-true"}]
+
+
+@pytest.mark.parametrize("trainer", OTHERS)
 @pytest.mark.parametrize("step", [9, 17])
 def test_the_same_holds_with_other_settings(
     trainer: dict, step: int, toy: Callable[..., RunFolder], undisturbed: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

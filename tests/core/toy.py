@@ -73,7 +73,7 @@ class Plane(Module):
     def on_phase_start(self, phase: Phase) -> None:
         self.calls.append(f"start {phase.name}")
         if phase.name == "label":
-            self.labels = self.net(self.pool.to(self.dtype)).flatten().tolist()  # in training mode: draws dropout from the global generator
+            self.labels = self.net(self.pool.to(self.dtype)).flatten().tolist()  # in training mode: draws dropout
 
     def on_phase_end(self, phase: Phase) -> None:
         self.calls.append(f"end {phase.name}")

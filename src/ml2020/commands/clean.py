@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ml2020.commands.runs import Found, find, look
-from ml2020.core.folder import in_use
 from ml2020.core.errors import TypedError, UserError, suggestion
+from ml2020.core.folder import in_use
 
 KINDS = {
     "failed": "runs that failed",

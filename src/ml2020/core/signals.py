@@ -11,7 +11,7 @@ from typing import Any
 
 @contextmanager
 def heeded(heed: Callable[[int, Any], None]) -> Iterator[None]:
-    """`heed(number, frame)` gets SIGINT and SIGTERM; afterwards they go where they went before. Python allows it in the main thread only."""
+    """`heed(number, frame)` gets SIGINT and SIGTERM; afterwards they go where they did before (main thread only)."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
