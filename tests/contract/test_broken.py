@@ -353,6 +353,21 @@ def test_a_broken_checkpoint_is_one_sentence_and_its_code_is_not_run(
     assert all(name.startswith(("run/train.log", "run/events.out.")) for name in changed)  # told there, cut back to the checkpoint
 
 
+def test_weights_alone_are_nothing_to_go_on_from(run: Path, told: Told):
+    for file in (run / "checkpoints").glob("*.ckpt"):
+        file.write_bytes(saved({"state_dict": torch.load(file, weights_only=True)["state_dict"]}))
+    status, said = told("train.py", "resume=run", "trainer.max_epochs=2")
+    assert status == 1 and "last.ckpt holds weights, but not where the run stood" in said
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"typed": 3}', '{"typed": [], "study": {"arms": 1, "grid": {}}}'])
+@pytest.mark.parametrize("words", [("train.py", "resume=study"), ("ml2020", "record", "study")], ids=["resume", "record"])
+def test_a_broken_study_is_one_sentence(content: str, words: tuple[str, ...], here: Path, told: Told):
+    Path("study").mkdir()
+    Path("study", "study.json").write_text(content)
+    assert told(*words) == (1, "study/study.json cannot be read as the JSON of a study")
+
+
 @pytest.mark.parametrize("content", [None, "", '{"main":', "[1]", '{"main": 3}', '{"val": {"acc": []}}'])
 def test_broken_metrics_stop_a_record_and_nothing_else(content: str | None, run: Path, finished: Path, told: Told, contents: Contents):
     (run / "metrics.json").unlink() if content is None else (run / "metrics.json").write_text(content)

@@ -56,6 +56,8 @@ TYPED = [
     ([TASK, "hydra.run.dir=x"], "the folder of a single run is chosen by output_dir= and name="),
     (["-m", TASK, "hydra.foo=1", "seed=0,1"], "There is no key hydra.foo"),
     (["-m", TASK, "hydra/launcher=joblibb", "seed=0,1"], "did you mean joblib?"),
+    ([TASK, "--cfg", "jobb"], "--cfg needs one of job, hydra, all right behind it"),
+    ([TASK, "-c"], "-c needs one of job, hydra, all right behind it"),
     # groups and options
     (["tsk=hw03_cnn"], "There is no key tsk; did you mean task?"),
     ([TASK, "optimzer=adam"], "did you mean optimizer?"),
@@ -257,6 +259,8 @@ OUT_OF_RANGE_ON_PICTURES = [
     (["optimizer.weight_decay=-1"], "optimizer.weight_decay must be at least 0"),
     (["scheduler.warmup=2"], "scheduler.warmup must lie between 0.001 and 0.999, not 2"),
     (["scheduler=cosine", "scheduler.final=2"], "scheduler.final must lie between 0 and 1, not 2"),
+    (["optimizer=sgd", "optimizer.momentum=-1"], "the optimizer refuses its options: Invalid momentum value: -1"),
+    (["optimizer=sgd", "optimizer.momentum=0", "optimizer.nesterov=true"], "the optimizer refuses its options: Nesterov momentum"),
     (["model.net.dropout=2"], "model.net.dropout must lie between 0 and 0.95, not 2"),
     (["model.net.channels_per_stage=[]"], "must be a list of whole numbers of at least 1, such as [32,64], not []"),
     (["model.net.channels_per_stage=[0]"], "such as [32,64], not [0]"),

@@ -50,6 +50,12 @@ def test_a_step_of_srun_is_a_rank_and_a_batch_script_is_not():
     assert place(step) == Place(2, 4, 0, 1)
 
 
+@pytest.mark.parametrize("env", [{"RANK": "x", "WORLD_SIZE": "2"}, {"SLURM_STEP_ID": "0", "SLURM_PROCID": "0", "SLURM_NTASKS": "x"}])
+def test_a_rank_that_is_no_number_is_one_sentence(env: dict[str, str]):
+    with pytest.raises(UserError, match=r"the environment says \w+=x, which is no number; type: unset \w+"):
+        place(env)
+
+
 @pytest.mark.parametrize(("nodes", "first"), [("node[03-07,9],other", "node03"), ("a,b", "a"), ("gpu1", "gpu1"), ("n[1,3]", "n1")])
 def test_the_first_of_slurms_nodes_is_the_meeting_place(nodes: str, first: str):
     assert processes._first_host(nodes) == first

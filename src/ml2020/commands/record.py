@@ -17,6 +17,7 @@ from ml2020.core import report
 from ml2020.core.conf import CONF
 from ml2020.core.errors import TypedError, UserError
 from ml2020.core.folder import RunFolder
+from ml2020.studies.study import read
 
 _SAME = ("task", "model", "data_option")
 
@@ -65,7 +66,7 @@ def _empty(name: str, root: Path | None) -> Path:
 
 def record_study(path: Path, name: str | None = None, root: Path | None = None) -> Path:
     """Write README.md, table.csv, sweep.csv and figure.png of a finished study to `root`/NAME, by default under the study's name."""
-    said = json.loads((path / "study.json").read_text())
+    said = read(path)
     folders = [_finished(job) for job in sorted(job.parent for job in path.glob("*/run.json"))]
     if not folders or not (path / "table.csv").is_file():
         raise UserError(f"{path} has no table yet; to bring the study to its end: python train.py resume={path}")

@@ -41,8 +41,10 @@ def _train(words: list[str]) -> None:
         from ml2020.commands.help import train_page
 
         print(train_page())
-    elif flags == ["--cfg"] and "job" in typed:
+    elif flags in (["--cfg"], ["-c"]) and "job" in typed:
         _show_config([word for word in typed if word != "job"])
+    elif flags in (["--cfg"], ["-c"]) and not {"hydra", "all"} & set(typed):
+        raise TypedError(f"{flags[0]} needs one of job, hydra, all right behind it: python train.py task=hw03_cnn --cfg job")
     elif any(flag.split("=")[0] in _HYDRA_FLAGS for flag in flags):
         _through_hydra(words)
     elif strange := [flag for flag in flags if flag not in ("-m", "--multirun")]:

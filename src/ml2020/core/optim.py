@@ -8,7 +8,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LinearLR, LRScheduler, OneCycleLR, SequentialLR
 
-from ml2020.core.errors import at_least, within
+from ml2020.core.errors import TypedError, at_least, within
 
 
 def groups(parameters: Iterable[nn.Parameter], weight_decay: float) -> list[dict]:
@@ -23,8 +23,11 @@ def groups(parameters: Iterable[nn.Parameter], weight_decay: float) -> list[dict
 
 
 def make(parameters: Iterable[nn.Parameter], optimizer: Callable[..., Optimizer], weight_decay: float) -> Optimizer:
-    """The configured optimizer over `parameters`."""
-    return optimizer(groups(parameters, weight_decay))
+    """The configured optimizer over `parameters`. Raises TypedError with what it says about its options."""
+    try:
+        return optimizer(groups(parameters, weight_decay))
+    except ValueError as error:
+        raise TypedError(f"the optimizer refuses its options: {error}") from None
 
 
 def constant(optimizer: Optimizer, steps: int, warmup: float) -> LRScheduler | None:

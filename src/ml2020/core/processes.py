@@ -40,11 +40,17 @@ class Place:
 def place(env: Mapping[str, str] = os.environ) -> Place:
     """Where this process stands, by the variables that our workers, torchrun or Slurm's srun set; alone without them."""
     if "RANK" in env and "WORLD_SIZE" in env:
-        return Place(int(env["RANK"]), int(env["WORLD_SIZE"]), int(env.get("LOCAL_RANK", 0)), int(env.get("GROUP_RANK", 0)))
-    if "SLURM_STEP_ID" in env and "SLURM_PROCID" in env and int(env.get("SLURM_NTASKS", 1)) > 1:  # a step of srun, not the batch script
-        local, node = int(env.get("SLURM_LOCALID", 0)), int(env.get("SLURM_NODEID", 0))
-        return Place(int(env["SLURM_PROCID"]), int(env["SLURM_NTASKS"]), local, node)
+        return Place(*(_number(env, name) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "GROUP_RANK")))
+    if "SLURM_STEP_ID" in env and "SLURM_PROCID" in env and _number(env, "SLURM_NTASKS", 1) > 1:  # a step of srun, not the batch script
+        return Place(*(_number(env, f"SLURM_{name}") for name in ("PROCID", "NTASKS", "LOCALID", "NODEID")))
     return Place()
+
+
+def _number(env: Mapping[str, str], name: str, default: int = 0) -> int:
+    try:
+        return int(env.get(name, default))
+    except ValueError:
+        raise UserError(f"the environment says {name}={env[name]}, which is no number; type: unset {name}") from None
 
 
 def check_world(trainer: Mapping[str, Any]) -> None:

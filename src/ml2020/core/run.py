@@ -85,7 +85,12 @@ class Run:
         """The checkpoint that an interrupted run goes on from, if it has one."""
         name = self.folder.facts.get("phase")
         file = place(self.folder.path, name, "last.ckpt") if name else None
-        return checkpoints.read(file) if file is not None and file.is_file() else None
+        if file is None or not file.is_file():
+            return None
+        content = checkpoints.read(file)
+        if "Conductor" not in content.get("callbacks", {}):
+            raise UserError(f"{file} holds weights, but not where the run stood: it cannot go on from there")
+        return content
 
     def open_history(self) -> None:
         """A new history, or that of the folder cut back to its checkpoint."""

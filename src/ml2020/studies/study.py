@@ -17,7 +17,7 @@ import yaml
 
 from ml2020.core import terminal
 from ml2020.core.conf import CONF
-from ml2020.core.errors import TypedError
+from ml2020.core.errors import TypedError, UserError
 from ml2020.core.folder import RunFolder, new_run
 from ml2020.studies.jobs import Job, run_jobs, same_config
 from ml2020.studies.summary import close
@@ -54,7 +54,7 @@ def run_study(cfg: Any, choices: dict[str, str | None], typed: list[str]) -> Non
 
 def resume_study(folder: Path, changes: dict[str, Any]) -> None:
     """`resume=FOLDER` of a study: the same words again; finished jobs stay as they are."""
-    said = json.loads((folder / "study.json").read_text())
+    said = read(folder)
     if "max_epochs" in changes:
         raise TypedError("trainer.max_epochs cannot be changed in a study that goes on")
     words = [*said["typed"], *(f"trainer.{key}={value}" for key, value in changes.items())]
@@ -63,6 +63,17 @@ def resume_study(folder: Path, changes: dict[str, Any]) -> None:
     cfg, choices = load("train", words)
     cfg.output_dir = str(folder.resolve().parents[2])
     run_study(cfg, choices, words)
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """study.json: what was typed, and the block of the experiment. Raises UserError where it cannot be read."""
+    try:
+        said = json.loads((folder / "study.json").read_text())
+        if isinstance(said["typed"], list) and isinstance(said["study"]["arms"], dict) and isinstance(said["study"]["grid"], dict):
+            return said
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        pass
+    raise UserError(f"{folder / 'study.json'} cannot be read as the JSON of a study")
 
 
 def check(study: dict[str, Any], name: str) -> dict[str, Any]:
