@@ -124,7 +124,7 @@ TYPED = [
     (["-m", TASK, "model=glob(zz*)"], "model=glob(zz*) names none"),
     (["-m", TASK, "seed=glob(*)"], "glob() chooses among files"),
     (["-m", STUDY], "type it without -m"),
-    ([STUDY, "seed=1"], "seed= cannot be typed here: the study sets its seeds"),
+    ([STUDY, "seed=1.5"], "seed takes a whole number"),
     ([STUDY, "model.net.dropout=0.1"], "model.net.dropout= cannot be typed here: it is what the study varies"),
     # resume
     (["resume="], "say which folder: resume="),

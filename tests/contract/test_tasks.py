@@ -101,7 +101,7 @@ def test_predict_writes_the_courses_file(quick_run: RunFolder, tmp_path: Path):
     with (moved / "submission.csv").open() as file:
         rows = list(csv.reader(file))
     assert rows[0][0].lower() == "id" and len(rows) > 10
-    assert [row[0] for row in rows[1:4]] == ["0", "1", "2"]
+    assert [row[0].removeprefix("id_") for row in rows[1:4]] == ["0", "1", "2"]
 
 
 def test_the_same_seed_gives_the_same_bits(quick_run: RunFolder, run_task: Callable[..., RunFolder]):

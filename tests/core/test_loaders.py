@@ -92,3 +92,25 @@ def test_wrong_sizes_are_told():
         loader(batch=0)
     with pytest.raises(UserError, match="do not fill one batch"):
         loader(count=3, drop_last=True)
+
+
+def test_an_epoch_of_several_passes_shows_every_sample_as_often():
+    loader = TensorLoader([torch.arange(10)], 4, shuffle=True, seed=3, passes=3)
+    batches = [batch.tolist() for (batch,) in loader]
+    assert len(loader) == len(batches) == 9 and loader.samples == 30
+    passes = [[*batches[i], *batches[i + 1], *batches[i + 2]] for i in (0, 3, 6)]
+    assert all(sorted(one) == list(range(10)) for one in passes) and passes[0] != passes[1] != passes[2]
+    following = [sample for (batch,) in loader for sample in batch.tolist()][:10]
+    assert following not in passes  # the second epoch begins with the fourth pass
+
+
+def test_a_loader_of_several_passes_goes_on_in_the_middle_of_one():
+    def loader() -> TensorLoader:
+        return TensorLoader([torch.arange(10)], 4, shuffle=True, passes=2)
+
+    whole, cut, rest = loader(), loader(), loader()
+    expected = [batch.tolist() for (batch,) in whole]
+    stream = iter(cut)
+    first = [next(stream)[0].tolist() for _ in range(4)]
+    rest.load_state_dict(cut.state_dict())
+    assert first + [batch.tolist() for (batch,) in rest] == expected

@@ -62,8 +62,12 @@ def test_what_a_study_varies_cannot_be_typed(tmp_path: Path):
     block = check({"arms": {"a": ["model.tta=none"]}, "seeds": [0, 1]}, "toy")
     with pytest.raises(TypedError, match=r"model.tta= cannot be typed here"):
         plan(block, ["model.tta=flip"], tmp_path)
-    with pytest.raises(TypedError, match=r"seed= cannot be typed here"):
-        plan(block, ["seed=3"], tmp_path)
+
+
+def test_a_seed_that_is_typed_stands_alone(tmp_path: Path):
+    block = check({"arms": {"a": ["model.tta=none"]}, "seeds": [0, 1]}, "toy")
+    (job,) = plan(block, ["task=hw03_cnn", "seed=3"], tmp_path)
+    assert job.words == ["task=hw03_cnn", "model.tta=none", "seed=3"] and job.folder.name == "000_a_seed3"
 
 
 def test_the_summary_ranks_by_the_main_metric_and_keeps_what_failed(tmp_path: Path):

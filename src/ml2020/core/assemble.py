@@ -10,6 +10,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.plugins.environments import LightningEnvironment
+from pytorch_lightning.strategies import DDPStrategy
 from torchmetrics import Metric
 
 from ml2020.core import checkpoints, devices, processes
@@ -55,19 +56,29 @@ def check_trainer(options: dict[str, Any]) -> None:
         raise TypedError("trainer.precision=16-mixed needs a GPU; on the CPU type trainer.precision=bf16-mixed")
 
 
-def make_trainer(config: dict[str, Any], epochs: int = 1, callbacks: list[pl.Callback] | None = None, alone: bool = True) -> pl.Trainer:
+class _NoGradients(DDPStrategy):
+    """Several processes on a closed form: DDP refuses to wrap a model without gradients, and there are none to average."""
+
+    def configure_ddp(self) -> None:
+        """Leave the model as it is."""
+
+
+def make_trainer(
+    config: dict[str, Any], epochs: int = 1, callbacks: list[pl.Callback] | None = None, alone: bool = True, gradients: bool = True
+) -> pl.Trainer:
     """A Lightning trainer without its loggers, bars and checkpoints: core's own stand in for them (docs/core.md).
 
-    `alone`: for this process only, however many there are.
+    `alone`: for this process only, however many there are. `gradients`: whether there are any to be averaged over the processes.
     """
     options = config["trainer"]
     accelerator, count = devices.resolve(options)
     world = 1 if alone else processes.place().world
+    shared = ("ddp" if options["strategy"] == "auto" else options["strategy"]) if gradients else _NoGradients()
     return pl.Trainer(
         accelerator=accelerator,
         devices=count if world > 1 else 1,
         num_nodes=options["num_nodes"] if world > 1 else 1,
-        strategy=("ddp" if options["strategy"] == "auto" else options["strategy"]) if world > 1 else "auto",
+        strategy=shared if world > 1 else "auto",
         plugins=[LightningEnvironment()],  # nothing else is guessed from the environment
         precision=options["precision"],
         max_epochs=epochs,

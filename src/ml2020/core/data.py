@@ -8,7 +8,7 @@ from typing import Any
 import pytorch_lightning as pl
 from torch import Tensor
 
-from ml2020.core.loaders import TensorLoader, Transform
+from ml2020.core.loaders import TensorLoader
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,6 @@ class DataModule(pl.LightningDataModule):
         """The splits that are measured after the fit, by name (train, val, test); only those with known answers."""
         raise NotImplementedError
 
-    def loader(
-        self, *tensors: Tensor, shuffle: bool = False, transform: Transform | None = None, batch_size: int | None = None
-    ) -> TensorLoader:
-        """A seeded loader over tensors that share their first dimension."""
-        return TensorLoader(tensors, batch_size or self.batch_size, shuffle=shuffle, seed=self.run_seed, transform=transform)
+    def loader(self, *tensors: Tensor, batch_size: int | None = None, **options: Any) -> TensorLoader:
+        """A seeded loader over tensors that share their first dimension; `options` as TensorLoader's: shuffle, transform, passes."""
+        return TensorLoader(tensors, batch_size or self.batch_size, seed=self.run_seed, **options)

@@ -56,8 +56,7 @@ class History:
                 os.truncate(file, size)
         history = History(folder)
         if history.file.exists():
-            with history.file.open(newline="", encoding="utf8") as stream:
-                history.rows = [_typed(row) for row in csv.DictReader(stream)][: position["rows"]]
+            history.rows = read(folder)[: position["rows"]]
             for row in history.rows:
                 history.columns += [name for name in row if name not in history.columns]
             history._rewrite()
@@ -118,6 +117,15 @@ class History:
     def close(self) -> None:
         if self.board:
             self.board.close()
+
+
+def read(folder: Path) -> list[dict[str, Any]]:
+    """The rows of a folder's metrics.csv; [] where there is none."""
+    file = folder / "metrics.csv"
+    if not file.is_file():
+        return []
+    with file.open(newline="", encoding="utf8") as stream:
+        return [_typed(row) for row in csv.DictReader(stream)]
 
 
 def _events(folder: Path) -> list[Path]:

@@ -170,7 +170,7 @@ class Conductor(pl.Callback):
         means = module.means.take()
         if not means:
             return
-        if trainer.optimizers:
+        if module.has_gradients:
             means["train/lr"] = trainer.optimizers[0].param_groups[0]["lr"]
         self.history.row(self.step, trainer.current_epoch, self.phase.name, self.seconds, means)
         self.bar.loss = means.get("train/loss")

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from ml2020.core.history import Means, plain
 from ml2020.core.optim import make
+from ml2020.core.processes import total
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -135,6 +137,10 @@ class Module(pl.LightningModule):
         for name, value in values.items():
             self.means.add(f"train/{name}", value if self.share == 1.0 else value * self.share)
 
+    def summed(self, *sums: Tensor) -> list[Tensor]:
+        """Sums over this process' part of the batch, added up over all processes: what a closed form is made of."""
+        return [total(value if self.share else torch.zeros_like(value)) for value in sums]
+
     def show(self, name: str, figure: Figure) -> None:
         """Keep a figure on disk and in TensorBoard under one name; outside a run it does nothing."""
         if self._show is not None:
@@ -149,7 +155,14 @@ class Module(pl.LightningModule):
         """Lightning's hook: the gradients of the processes are averaged, so an unequal part counts by its size."""
         (loss if self.share == 1.0 else loss * self.share).backward(*args, **kwargs)
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    @property
+    def has_gradients(self) -> bool:
+        """Whether anything is trained by gradients; a closed form has parameters that nothing updates but itself."""
+        return any(p.requires_grad for p in self.parameters())
+
+    def configure_optimizers(self) -> dict[str, Any] | None:
+        if not self.has_gradients:
+            return None
         optimizer, schedule = self.plan.make(self.parameters())
         if schedule is None:
             return {"optimizer": optimizer}

@@ -36,7 +36,7 @@ def layers(module: nn.Module, example: Tensor) -> list[Layer]:
     training = module.training
     try:
         with torch.no_grad():
-            module.eval()(example.to(next(module.parameters()).device))
+            module.eval()(example.to(next(module.parameters(), example).device))
     finally:
         module.train(training)
         for handle in handles:

@@ -127,6 +127,15 @@ def highest(number: int) -> int:
     return int(box)
 
 
+def total(tensor: Any) -> Any:
+    """The sum of a tensor over the ranks, in every rank; the same bits in each."""
+    if together():
+        import torch.distributed as dist
+
+        dist.all_reduce(tensor)
+    return tensor
+
+
 def same_weights(module: Any) -> None:
     """Give every rank the tensors of rank 0 (batch norm's statistics are each rank's own during a fit)."""
     if not together():

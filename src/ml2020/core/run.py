@@ -69,7 +69,8 @@ class Run:
         self.threads = devices.set_threads(config["trainer"]["threads"], here.world // config["trainer"]["num_nodes"])
         self.data, self.module = assemble(config)
         self.first_weights = {name: tensor.detach().clone() for name, tensor in self.module.state_dict().items()}
-        self.plan(1, 1).make(self.module.parameters())  # a wrong rate or schedule is told before the fit
+        if self.module.has_gradients:
+            self.plan(1, 1).make(self.module.parameters())  # a wrong rate or schedule is told before the fit
         self.resumed = self.look_back()
         self.open_history()
         self.module._show = self.show
@@ -223,7 +224,7 @@ class Run:
 
     def call_lightning(self, phase: Phase, number: int, epochs: int, resumed: dict[str, Any] | None) -> None:
         """One `trainer.fit`, from the start of a phase or from a checkpoint in it."""
-        trainer = make_trainer(self.config, epochs, [self.conductor], alone=False)
+        trainer = make_trainer(self.config, epochs, [self.conductor], alone=False, gradients=self.module.has_gradients)
         here = processes.place()
         phase.loader.to(trainer.strategy.root_device).shard(here.rank, here.world)
         if phase.val_loader is not None:

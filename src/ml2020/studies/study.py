@@ -96,11 +96,13 @@ def check(study: dict[str, Any], name: str) -> dict[str, Any]:
 def plan(study: dict[str, Any], typed: list[str], folder: Path) -> list[Job]:
     """The jobs, seed by seed, so that a study broken off in the middle has every arm."""
     said = {word.partition("=")[0] for word in typed}
+    seeds = [int(word.partition("=")[2]) for word in typed if word.startswith("seed=")] or study[
+        "seeds"
+    ]  # one that is typed stands alone
+    typed = [word for word in typed if not word.startswith("seed=")]
     jobs = []
     points = list(itertools.product(*([(key, value) for value in values] for key, values in study["grid"].items())))
-    if "seed" in said and len(study["seeds"]) > 1:
-        raise TypedError(f"seed= cannot be typed here: the study sets its seeds, {study['seeds']}")
-    for seed in study["seeds"]:
+    for seed in seeds:
         for (label, arm), point in itertools.product(study["arms"].items(), points):
             words = [*arm, *(f"{key}={_word(value)}" for key, value in point)]
             if clash := said & {word.partition("=")[0] for word in words}:
@@ -156,8 +158,11 @@ def show(study: dict[str, Any], rows: list[dict[str, Any]], folder: Path) -> Non
     os.replace(folder / "table.csv.tmp", folder / "table.csv")
     terminal.table([tuple(line) for line in lines])
     if study["figure"]:
+        from ml2020.core import history
+
         module, _, function = study["figure"].rpartition(".")
-        figure = getattr(importlib.import_module(module), function)(sorted(rows, key=lambda row: row["folder"]), study["table"])
+        drawn = [row | {"history": history.read(folder / row["folder"])} for row in sorted(rows, key=lambda row: row["folder"])]
+        figure = getattr(importlib.import_module(module), function)(drawn, study["table"])
         figure.savefig(folder / "figure.png", dpi=110)
         terminal.say(f"{folder}/table.csv, figure.png; to keep them: ml2020 record {folder}")
 
