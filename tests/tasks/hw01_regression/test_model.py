@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,10 +15,12 @@ from sklearn.linear_model import HuberRegressor, Ridge
 from ml2020.core.errors import TypedError
 from ml2020.tasks.hw01_regression.closed_form import ClosedForm
 from ml2020.tasks.hw01_regression.columns import Columns
+from ml2020.tasks.hw01_regression.data import Course
 from ml2020.tasks.hw01_regression.model import GradientDescent
 from ml2020.tasks.hw01_regression.original import Original
 from ml2020.tasks.hw01_regression.station import MEASUREMENTS
 
+SHARED = Path(os.environ.get("ML2020_SHARED_DATA") or Path(__file__).parents[4] / "shared" / "data") / "hw01"
 PM25, WIND = MEASUREMENTS.index("PM2.5"), MEASUREMENTS.index("WIND_DIREC")
 
 
@@ -171,3 +175,15 @@ def test_the_product_form_is_w1_x_w2():
     by_hand = torch.stack([module.w1 @ window @ module.w2 for window in z]) * spec["target_std"] + spec["target_mean"]
     torch.testing.assert_close(module(x), by_hand, rtol=1e-4, atol=1e-3)
     assert sum(p.numel() for p in module.parameters() if p.requires_grad) == 18 + 9 + 1
+
+
+@pytest.mark.skipif(not (SHARED / "train.csv").exists(), reason="the course's files are not here")
+def test_on_the_courses_table_the_closed_form_predicts_what_numpys_lstsq_predicts():
+    data = Course(str(SHARED), split="tail", clean=False)
+    data.prepare()
+    (x, y), (later, answers) = data.splits["train"], data.splits["val"]
+    flat, after = (np.column_stack([part.flatten(1).numpy(), np.ones(len(part))]) for part in (x, later))
+    expected = after @ np.linalg.lstsq(flat, y.numpy(), rcond=None)[0]
+    predicted = solved(x, y, data.spec, batch=500)(later)
+    np.testing.assert_allclose(predicted.numpy(), expected, atol=1e-6)
+    assert (predicted - answers).square().mean().sqrt().item() == pytest.approx(5.669, abs=5e-4)
