@@ -76,15 +76,17 @@ def gap(rows: list[dict], table: list[str]) -> Figure:
     labels = list(dict.fromkeys(row["label"] for row in rows))
     figure = Figure(figsize=(8, 0.36 * len(labels) + 1), layout="constrained")
     axes = figure.subplots()
-    for name, colour, height in (("train/acc", "#c9d6e8", 0.8), (judged, "#1f5fa8", 0.45)):
+    words = {"train/acc": "training", "val/acc": "validation", "test/acc": "test"}
+    ends = [0.0] * len(labels)  # where the number of the judging split stands, so that the other keeps clear of it
+    for name, colour, height in ((judged, "#1f5fa8", 0.45), ("train/acc", "#c9d6e8", 0.8)):
         values = [[100 * row[name] for row in rows if row["label"] == label and row.get(name) is not None] for label in labels]
         means = [sum(v) / max(len(v), 1) for v in values]
-        axes.barh(
-            labels, means, height, color=colour, label={"train/acc": "training pictures"}.get(name, f"{name.split('/')[0]} pictures")
-        )
+        axes.barh(labels, means, height, color=colour, label=f"{words[name]} pictures", zorder=2 if name == judged else 1)
         for i, (mean, seeds) in enumerate(zip(means, values, strict=True)):
-            axes.plot(seeds, [i] * len(seeds), ".", color="black", ms=3)
-            axes.text(mean + 1, i, f"{mean:.1f}", va="center", fontsize=7, color="black" if name == judged else "#7a8ba3")
+            axes.plot(seeds, [i] * len(seeds), ".", color="black", ms=3, zorder=3)
+            x = max(mean + 1, ends[i])
+            axes.text(x, i, f"{mean:.1f}", va="center", fontsize=7, color="black" if name == judged else "#7a8ba3", zorder=4)
+            ends[i] = x + 5.5
     axes.invert_yaxis()
     axes.set(xlabel="accuracy, per cent (dots: seeds)", xlim=(0, 107))
     axes.grid(axis="x", alpha=0.3)
