@@ -154,6 +154,14 @@ def test_several_seeds_are_recorded_with_mean_and_spread(tmp_path: Path):
     assert (target / "table.csv").read_text() == ("metric,seed 0,seed 1,seed 2,mean,sd\nval/acc,0.2000,0.4000,0.9000,0.5000,0.3606\n")
 
 
+def test_runs_of_one_seed_are_told_apart_by_what_was_typed(tmp_path: Path):
+    runs = [finished(tmp_path / f"run{i}", value=0.5) for i in range(2)]
+    for run, words in zip(runs, (["data.seed=0", "model.l2=1"], ["data.seed=7", "model.l2=1"]), strict=True):
+        run.update(overrides=words)
+    target = record([run.path for run in runs], "many", tmp_path)
+    assert (target / "table.csv").read_text().startswith("metric,data.seed=0,data.seed=7,mean,sd\n")
+
+
 def finished(path: Path, status: str = "finished", seed: int = 0, value: float = 0.5) -> RunFolder:
     facts = {
         "task": "hw99", "model": "hw99_m", "data_option": "hw99_d", "command": "python train.py task=hw99",

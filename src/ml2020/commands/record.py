@@ -146,7 +146,7 @@ def _rows(folders: list[RunFolder]) -> list[list[Any]]:
     """Header, then metric, a value a run, and for several runs their mean and standard deviation."""
     tables = [report.flat(folder.metrics()) for folder in folders]
     many = len(folders) > 1
-    header = ["metric", *(f"seed {folder.facts['seed']}" for folder in folders)] + ["mean", "sd"] * many
+    header = ["metric", *_heads(folders)] + ["mean", "sd"] * many
     rows: list[list[Any]] = [header]
     for metric in tables[0]:
         values = [table[metric] for table in tables if table.get(metric) is not None]
@@ -154,6 +154,15 @@ def _rows(folders: list[RunFolder]) -> list[list[Any]]:
             summary = [statistics.mean(values), statistics.stdev(values)] if many else []
             rows.append([metric, *(f"{value:.4f}" for value in [*values, *summary])])
     return rows
+
+
+def _heads(folders: list[RunFolder]) -> list[str]:
+    """What tells the runs apart: their seeds, or where those are the same the words that not all of them were typed with."""
+    if len(folders) == 1 or len({folder.facts["seed"] for folder in folders}) > 1:
+        return [f"seed {folder.facts['seed']}" for folder in folders]
+    typed = [[word for word in folder.facts["overrides"] if not word.startswith(("name=", "output_dir="))] for folder in folders]
+    everywhere = set.intersection(*map(set, typed))
+    return [" ".join(word for word in words if word not in everywhere) or "-" for words in typed]
 
 
 def _page(name: str, folders: list[RunFolder], rows: list[list[Any]]) -> str:
