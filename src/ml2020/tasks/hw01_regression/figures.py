@@ -97,7 +97,9 @@ def descents(rows: list[dict[str, Any]], table: list[str]) -> Figure:
     for label in dict.fromkeys(row["label"] for row in rows):
         history = next(row["history"] for row in rows if row["label"] == label)
         points = [(one["step"], one["train/loss"] ** 0.5) for one in history if "train/loss" in one]
-        if points:
+        if len(points) == 1:  # a closed form takes no steps
+            axes.axhline(points[0][1], label=label, color="black", lw=0.8, ls="--")
+        elif points:
             axes.plot(*zip(*points, strict=True), label=label, lw=1.2)
     axes.set(xscale="log", yscale="log", xlabel="step", ylabel="training RMSE, ug/m3")
     _plain_ticks(axes)
