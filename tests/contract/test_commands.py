@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 from ml2020.commands.new import config_keys
+from ml2020.core.build import build
 from ml2020.core.conf import options
+from ml2020.core.config import load, plain
+from ml2020.core.module import Module
 
 ROOT = Path(__file__).parents[2]
 WITHOUT_TORCH = (
@@ -130,3 +133,10 @@ def test_the_list_of_keys_is_frozen(task: str):
     if os.environ.get("ML2020_GOLDEN") == "write":
         file.write_text("\n".join(config_keys(task)) + "\n")
     assert config_keys(task) == file.read_text().split()
+
+
+@pytest.mark.parametrize("model", options("model"))
+def test_every_model_is_built_from_its_file(model: str):
+    task = next(name for name in options("task") if name.split("_")[0] == model.split("_")[0])
+    config = plain(load("train", [f"task={task}", f"model={model}"])[0])
+    assert isinstance(build(config["model"]), Module)
