@@ -113,9 +113,9 @@ class Tabular(TwoClasses):
     def __init__(
         self,
         bins: int = 128,
-        members: int = 8,
+        members: int = 16,
         hidden: Sequence[int] = (32,),
-        dropout: float = 0.3,
+        dropout: float = 0.2,
         init: float = 0.03,
         normalize: bool = True,
     ) -> None:
