@@ -49,7 +49,7 @@ def load(root: str, words: list[str], multirun: bool = False) -> tuple[DictConfi
     if not multirun:
         _check_single(typed, root)
     for override in typed.groups:
-        _check_options(override)
+        _check_options(override, typed)
     first, *_ = [_load(root, list(chosen), typed) for chosen in itertools.product(*(_alternatives(o) for o in typed.groups))]
     return first
 
@@ -219,15 +219,17 @@ def _first(override: Override) -> str:
     return f"{override.get_key_element()}={next(override.sweep_string_iterator())}"
 
 
-def _check_options(override: Override) -> None:
+def _check_options(override: Override, typed: Typed) -> None:
     group = override.key_or_group
+    families = {str(value).split("_")[0] for o in typed.groups if o.key_or_group == "task" for value in values_of(o)}
+    fitting = [o for o in options(group) if group not in ("model", "data") or o.split("_")[0] in families] or options(group)
     values = list(values_of(override))
     if values in ([], [""]):
         raise TypedError(f"{override.input_line} names none; there are {', '.join(options(group))} (conf/{group}/)")
     for value in values:
         if str(value) not in options(group):
-            typed = "null" if value is None else value
-            raise TypedError(f"There is no {group}={typed}{suggestion(str(typed), options(group))} (conf/{group}/)")
+            word = "null" if value is None else value
+            raise TypedError(f"There is no {group}={word}{suggestion(str(word), fitting)} (conf/{group}/)")
 
 
 def _compose(root: str, lines: list[str]) -> DictConfig:
