@@ -26,6 +26,7 @@ class Original(Regression):
         self.scheme = one_of(("linear", "product"), scheme, "model.scheme")
 
     def configure(self, spec: dict[str, Any]) -> None:
+        """Weights of the scheme, and the target's mean and spread of `spec`."""
         super().configure(spec)
         self.register_buffer("target", torch.tensor([spec["target_mean"], spec["target_std"]]))
         if self.scheme == "product":

@@ -34,6 +34,7 @@ class Generative(TwoClasses):
         self.shrinkage = within(0, 1, shrinkage, "model.shrinkage")
 
     def configure(self, spec: dict[str, Any]) -> None:
+        """Buffers for the sums, and for what is made of them."""
         super().configure(spec)
         d = len(self.columns)
         self.linear = nn.Linear(d, 1).double().requires_grad_(False)

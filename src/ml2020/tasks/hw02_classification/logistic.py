@@ -35,6 +35,7 @@ class Logistic(TwoClasses):
         self.automatic_optimization = not self.newton
 
     def configure(self, spec: dict[str, Any]) -> None:
+        """Weights of 0, and for Newton's method buffers for its sums."""
         super().configure(spec)
         d = len(self.columns)
         self.linear = nn.Linear(d, 1)
@@ -130,6 +131,7 @@ class RowByRow(Logistic):
         self.linear.double().requires_grad_(False)
 
     def training_step(self, batch: tuple[Tensor, ...], index: int) -> None:
+        """Walk through the rows of a batch, one update each."""
         import numpy as np
 
         x, y = (part.cpu().numpy() for part in batch)
