@@ -127,7 +127,9 @@ def test_each_job_of_a_sweep_has_one_folder_whatever_its_processes(swept: Path):
     runs = [json.loads(file.read_text()) for file in sorted(swept.glob("*/run.json"))]
     assert [run["processes"] for run in runs] == [1, 2]
     assert all(len(list(file.parent.glob("events.out.*"))) == 1 for file in swept.glob("*/run.json"))
-    assert {path.name for path in swept.iterdir() if path.is_file()} == {"multirun.yaml", "sweep.csv", "sweep.json"}
+    assert {path.name for path in swept.iterdir() if path.is_file()} == {
+        *(".lock", "sweep.csv", "sweep.json", "sweep.png", "sweep.log", "sweep_jobs.json"),
+    }
 
 
 def children(pid: int) -> list[int]:
@@ -173,6 +175,20 @@ def test_slurms_variables_give_the_same_run_in_one_folder(swept: Path, tmp_path:
         for r in ("1", "0")
     ]
     assert [rank.wait(timeout=300) for rank in ranks] == [0, 0]
+    (run,) = tmp_path.glob("*/*")
+    ours = next(file.parent for file in swept.glob("*/run.json") if json.loads(file.read_text())["processes"] == 2)
+    assert losses(run) == losses(ours)
+
+
+@pytest.mark.full
+def test_two_nodes_of_one_process_each_give_the_same_run_in_one_folder(swept: Path, tmp_path: Path):
+    words = [*SMALL, *UNEVEN, "trainer.num_nodes=2", f"output_dir={tmp_path}"]
+    start = ["-m", "torch.distributed.run", "--nnodes=2", "--nproc_per_node=1", "--master_addr=127.0.0.1", "--master_port=29602"]
+    nodes = [
+        subprocess.Popen([sys.executable, *start, f"--node_rank={node}", "train.py", *words], cwd=ROOT, stdout=subprocess.DEVNULL)
+        for node in (1, 0)
+    ]
+    assert [node.wait(timeout=300) for node in nodes] == [0, 0]
     (run,) = tmp_path.glob("*/*")
     ours = next(file.parent for file in swept.glob("*/run.json") if json.loads(file.read_text())["processes"] == 2)
     assert losses(run) == losses(ours)

@@ -13,6 +13,7 @@ from ml2020.commands.guard import guarded
 from ml2020.core import processes, terminal
 from ml2020.core.errors import TypedError
 
+_LAUNCHER = ("hydra/launcher=", "hydra.launcher.")
 _HYDRA_FLAGS = (
     "--cfg",
     "-c",
@@ -56,7 +57,7 @@ def _train(words: list[str]) -> None:
 
         resume(typed)
     elif flags:
-        _sweep(words, typed)
+        _sweep(typed)
     else:
         _one(typed)
 
@@ -72,13 +73,19 @@ def _one(typed: list[str]) -> None:
 
         processes.join()
         return carry_out(Path(processes.told(None)))
-    cfg, choices = _checked(typed)
+    launcher = [word for word in typed if word.startswith(_LAUNCHER)]
+    cfg, choices = _checked([word for word in typed if word not in launcher])
     if cfg.study is not None:
         if here.world > 1:
             raise TypedError("a study starts its own processes; type it without torchrun or srun")
         from ml2020.studies.study import run_study
 
+        _checked(typed, multirun=True)  # the launcher's words
         return run_study(cfg, choices, typed)
+    if launcher:
+        raise TypedError(f"{launcher[0]} is for sweeps (-m) and studies; a single run takes trainer.devices, trainer.gpus and the like")
+    if cfg.sweep.method != "grid":
+        raise TypedError("sweep= is for sweeps; type python train.py -m, then the same words")
     config = plain(cfg)
     processes.check_world(config["trainer"])  # torchrun ends the other processes when this one ends; so does srun --kill-on-bad-exit
     folder = new_run(config, choices, typed)
@@ -110,36 +117,24 @@ def _show_config(words: list[str]) -> None:
     print(OmegaConf.to_yaml(load("train", words)[0]), end="")
 
 
-def _sweep(words: list[str], typed: list[str]) -> None:
-    """`-m`: Hydra names the jobs; each is trained in a process of its own, and a failing one stops no other."""
+def _sweep(typed: list[str]) -> None:
+    """`-m`: many jobs, each trained in a process of its own; a failing one stops no other."""
     cfg, _ = _checked(typed, multirun=True)
-    if cfg.study is not None:
+    from ml2020.core.config import parse
+
+    if several := [o.input_line for o in parse(typed).groups if o.key_or_group in ("task", "experiment") and o.is_sweep_override()]:
+        raise TypedError(f"{several[0]} names several homeworks, whose metrics cannot be ranked; type a line for each")
+    if processes.place().world > 1:
+        raise TypedError("a sweep starts its own processes; type it without torchrun or srun")
+    if cfg.study is not None and cfg.sweep.method != "optuna":
         raise TypedError("an experiment with a study: block sweeps by itself; type it without -m")
-    from ml2020.core.config import load, plain
-    from ml2020.core.folder import new_run
-    from ml2020.studies.jobs import train_in
-    from ml2020.studies.summary import close
+    from ml2020.studies.sweep import new_sweep
 
-    folders: list[Path] = []
-
-    def job(_: Any) -> None:
-        from hydra.core.hydra_config import HydraConfig
-
-        hydra_config = HydraConfig.get()
-        folders.append(Path(hydra_config.runtime.output_dir))
-        line = list(hydra_config.overrides.task)
-        cfg, choices = load("train", [*_ONE_THREAD, *line] if not any(w.startswith("trainer.threads=") for w in line) else line)
-        train_in(new_run(plain(cfg), choices, line, folders[-1]), label=folders[-1].name)
-
-    _through_hydra(words, job)
-    close(folders[0].parent)
+    new_sweep(cfg, typed)
 
 
-_ONE_THREAD = ["trainer.threads=1"]  # in every job of a sweep: the same figures whatever runs beside it
-
-
-def _through_hydra(words: list[str], job: Any = lambda cfg: None) -> None:
-    """Give Hydra control: to show configs, to complete words, to sweep."""
+def _through_hydra(words: list[str]) -> None:
+    """Give Hydra control: to show configs, to complete words."""
     import hydra
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
@@ -150,7 +145,7 @@ def _through_hydra(words: list[str], job: Any = lambda cfg: None) -> None:
     parse([word for word in words if "=" in word and not word.startswith("-")])
     sys.argv = [sys.argv[0], *words]
     try:
-        hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")(job)()
+        hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")(lambda cfg: None)()
     except (HydraException, OmegaConfBaseException) as error:
         load("train", [w for w in words if "=" in w and not w.startswith("-")], multirun=True)  # words the mistake
         raise TypedError(str(error).splitlines()[0]) from error

@@ -52,6 +52,8 @@ def check_trainer(options: dict[str, Any]) -> None:
         at_least(0, options[key], f"trainer.{key}")
     if options["ema_decay"] >= 1:
         raise TypedError(f"trainer.ema_decay must be below 1, not {options['ema_decay']}")
+    if options["sync_batchnorm"] and devices.resolve(options)[0] == "cpu":
+        raise TypedError("trainer.sync_batchnorm=true needs GPUs: torch has no synchronised batch norm on the CPU")
     if options["precision"] == "16-mixed" and devices.resolve(options)[0] == "cpu":
         raise TypedError("trainer.precision=16-mixed needs a GPU; on the CPU type trainer.precision=bf16-mixed")
 
@@ -81,6 +83,7 @@ def make_trainer(
         strategy=shared if world > 1 else "auto",
         plugins=[LightningEnvironment()],  # nothing else is guessed from the environment
         precision=options["precision"],
+        sync_batchnorm=options["sync_batchnorm"] and world > 1,
         max_epochs=epochs,
         check_val_every_n_epoch=options["check_val_every"],
         gradient_clip_val=options["clip_norm"] or None,

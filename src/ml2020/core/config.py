@@ -115,7 +115,7 @@ def _check_single(typed: Typed, root: str) -> None:
 def plain(cfg: DictConfig) -> dict[str, Any]:
     """The config of one run as it is kept: resolved, and without what chooses among runs."""
     config = OmegaConf.to_container(cfg, resolve=True)
-    return {key: value for key, value in config.items() if key not in ("study", "resume")}
+    return {key: value for key, value in config.items() if key not in ("study", "resume", "sweep")}
 
 
 def _brought(base: DictConfig, typed: Typed) -> dict[str, Any]:

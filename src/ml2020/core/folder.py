@@ -104,9 +104,9 @@ class RunFolder:
 
     @property
     def status(self) -> str:
-        """The status in run.json; one that says it is running, or about to, and is not locked was interrupted."""
+        """The status in run.json; one that says it is running, and is not locked, was interrupted."""
         said = self.facts.get("status", "unknown")
-        return "interrupted" if said in ("waiting", "running") and self._lock is None and not in_use(self.path) else said
+        return "interrupted" if said == "running" and self._lock is None and not in_use(self.path) else said
 
     def update(self, **facts: Any) -> None:
         """Change facts in run.json."""

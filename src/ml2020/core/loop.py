@@ -20,6 +20,7 @@ from ml2020.core.ema import Average
 from ml2020.core.errors import UserError
 from ml2020.core.history import History
 from ml2020.core.module import Module, Phase
+from ml2020.core.pruning import Pruned, Trial
 from ml2020.core.signals import heeded
 
 _SAVE = 1  # what a rank may ask for between two steps; a signal's number (2, 15) asks for a stop, after a save
@@ -54,6 +55,7 @@ class Conductor(pl.Callback):
         self.chief = processes.place().rank == 0
         self.bar = Bar(trainer["bar"] and self.chief)
         self.average: Average | None = None
+        self.trial: Trial | None = None
         self.phase: Phase | None = None
         self.step = 0  # training steps over all phases: the x axis of every plot
         self.carried: list[dict[str, Any]] = []  # optimizers of the phase before, for a phase that goes on with them
@@ -137,6 +139,7 @@ class Conductor(pl.Callback):
         value = values.get(self.main["name"])
         if value is not None:
             self.judge(module, value)
+            self.compare(value)
         if self.average is not None:
             self.average.swap()
         self.bar.validated(trainer.current_epoch, self.main["name"], value)
@@ -176,6 +179,13 @@ class Conductor(pl.Callback):
         self.bar.loss = means.get("train/loss")
         if self.bar.loss is not None and not math.isfinite(self.bar.loss):
             raise UserError(f"the loss is {self.bar.loss} at step {self.step}; a smaller optimizer.lr or trainer.clip_norm=1 may help")
+
+    def compare(self, value: float) -> None:
+        """Tell a search how far this trial is. Raises Pruned where it breaks the trial off: in every process at once."""
+        if self.trial is not None or self.several:
+            number = len(self.history.series(self.main["name"])[0]) - 1
+            if processes.told(self.trial.report(number, value) if self.trial is not None else False):
+                raise Pruned
 
     def judge(self, module: Module, value: float) -> None:
         """Keep the weights if the main metric is the best so far, and count the validations without a better one."""

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from ml2020.core.errors import TypedError, UserError
+from ml2020.core.forks import Fork
 from ml2020.core.signals import heeded
 
 _PATIENCE = 10  # seconds that ranks get to stop by themselves before they are killed
@@ -151,15 +152,16 @@ def same_weights(module: Any) -> None:
 # Starting ranks on a run's folder.
 
 
-def launch(folder: Path, world: int, output: Path | None = None, keep: tuple[int, ...] = ()) -> None:
+def launch(folder: Path, world: int, output: Path | None = None, keep: tuple[int, ...] = (), forked: bool = False) -> None:
     """Train the run in `folder` with `world` new processes, and wait for them; a signal to this process stops them.
 
     `output` is a file for what they print (None: rank 0 prints here). `keep` are file descriptors, such as the folder's lock, that live
-    on in the ranks. Raises UserError with the sentence of the rank that failed, SystemExit(128 + n) after signal n.
+    on in the ranks. `forked` takes them from a server with everything imported (forks.py); it needs an `output`. Raises UserError with
+    the sentence of the rank that failed, SystemExit(128 + n) after signal n.
     """
     port = _free_port()
     with tempfile.TemporaryDirectory() as said:
-        ranks = [_start(folder, rank, world, port, Path(said), output, keep) for rank in range(world)]
+        ranks = [_start(folder, rank, world, port, Path(said), output, keep, forked) for rank in range(world)]
         with _signals_to(ranks[0]) as caught:
             all_failed = _wait(ranks, caught)
         words = [(Path(said) / str(rank)).read_text().strip().splitlines() for rank in range(world)]
@@ -173,13 +175,18 @@ def launch(folder: Path, world: int, output: Path | None = None, keep: tuple[int
         _raise(failed, ranks[failed].returncode, world, last[failed])
 
 
-def _start(folder: Path, rank: int, world: int, port: int, said: Path, output: Path | None, keep: tuple[int, ...]) -> subprocess.Popen:
+def _start(
+    folder: Path, rank: int, world: int, port: int, said: Path, output: Path | None, keep: tuple[int, ...], forked: bool
+) -> subprocess.Popen | Fork:
     env = dict(os.environ)
     if world > 1:
         env |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world), "NODE_RANK": "0"}
         env |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
         if sys.platform == "linux":
             env.setdefault("GLOO_SOCKET_IFNAME", "lo")  # the machine's own name cannot be resolved everywhere
+    if forked:
+        (said / str(rank)).touch()
+        return Fork(folder, env, output if rank == 0 else Path(os.devnull), said / str(rank), keep)
     with output.open("a") if output else nullcontext() as stream, (said / str(rank)).open("w") as errors:
         return subprocess.Popen(
             [sys.executable, "-m", "ml2020.core.worker", str(folder)],
@@ -199,7 +206,7 @@ def _free_port() -> int:
 
 
 @contextmanager
-def _signals_to(rank: subprocess.Popen) -> Iterator[list[int]]:
+def _signals_to(rank: subprocess.Popen | Fork) -> Iterator[list[int]]:
     """Hand SIGINT and SIGTERM on to rank 0, which stops all at one step; gives the list of what was caught."""
     caught: list[int] = []
 
@@ -212,7 +219,7 @@ def _signals_to(rank: subprocess.Popen) -> Iterator[list[int]]:
         yield caught
 
 
-def _wait(ranks: list[subprocess.Popen], caught: list[int]) -> list[int]:
+def _wait(ranks: list[subprocess.Popen | Fork], caught: list[int]) -> list[int]:
     """Until all have ended, or one has failed: then the others get a moment, and are killed. Gives those that failed by themselves."""
     while any(rank.poll() is None for rank in ranks) and not any(rank.poll() for rank in ranks):
         time.sleep(0.05)
@@ -224,7 +231,8 @@ def _wait(ranks: list[subprocess.Popen], caught: list[int]) -> list[int]:
         if rank.poll() is None:
             rank.kill()
         rank.wait()
-        rank.stdin.close()
+        if isinstance(rank, subprocess.Popen):
+            rank.stdin.close()
     return failed
 
 

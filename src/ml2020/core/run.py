@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from ml2020.core.history import History
 from ml2020.core.loop import Conductor, Stopped, place, stop
 from ml2020.core.module import Module, Phase, Plan
 from ml2020.core.network import network_figure
+from ml2020.core.pruning import Pruned, Trial
 from ml2020.core.signals import heeded
 
 
@@ -81,6 +83,8 @@ class Run:
             checkpoints.put(self.resumed, self.module, averaged=False)
         if self.chief:
             self.note_facts()
+            if facts := folder.facts.get("trial"):
+                self.conductor.trial = Trial(folder.path, facts)
 
     def look_back(self) -> dict[str, Any] | None:
         """The checkpoint that an interrupted run goes on from, if it has one."""
@@ -110,6 +114,7 @@ class Run:
         self.folder.update(
             **machine_facts(),
             status="running",
+            pid=os.getpid(),
             device=devices.name(accelerator),
             processes=processes.place().world,
             threads=self.threads,
@@ -133,6 +138,9 @@ class Run:
             self.end(status="interrupted")
             terminal.warn(f"stopped by signal {stop.number}; to go on: python train.py resume={self.folder.path}")
             raise
+        except Pruned:
+            self.end(status="pruned")
+            terminal.say(f"broken off after step {self.conductor.step:,}: half of the trials before it were better by then")
         except BaseException as error:
             status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
             self.end(status=status, error=str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}")
@@ -144,7 +152,7 @@ class Run:
         """The last words of run.json."""
         self.conductor.bar.end()
         if self.chief:
-            self.folder.update(**facts, seconds=round(self.conductor.seconds, 1))
+            self.folder.update(**facts, seconds=round(self.conductor.seconds, 1), steps=self.conductor.step)
 
     def introduce(self) -> None:
         """What is trained on what, and where it goes on."""

@@ -9,13 +9,18 @@ from pathlib import Path
 
 
 def main() -> int:
-    """Gives the exit status; the last line on standard error is the sentence of what went wrong."""
+    """Gives the exit status."""
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
+    return carry_out_in(Path(sys.argv[1]))
+
+
+def carry_out_in(folder: Path) -> int:
+    """Train the run of a folder; gives the exit status. The last line on standard error is the sentence of what went wrong."""
     from ml2020.core.errors import UserError
     from ml2020.core.run import carry_out
 
     try:
-        carry_out(Path(sys.argv[1]))
+        carry_out(folder)
     except UserError as error:
         print(error, file=sys.stderr)
         return error.status

@@ -7,8 +7,6 @@ import importlib
 import itertools
 import json
 import os
-import re
-import shlex
 import statistics
 from pathlib import Path
 from typing import Any
@@ -17,15 +15,16 @@ import yaml
 
 from ml2020.core import terminal
 from ml2020.core.conf import CONF
+from ml2020.core.config import parse
 from ml2020.core.errors import TypedError, UserError
-from ml2020.core.folder import RunFolder, new_run
-from ml2020.studies.jobs import Job, run_jobs, same_config
-from ml2020.studies.summary import close
+from ml2020.core.folder import RunFolder
+from ml2020.studies import summary
+from ml2020.studies.jobs import Job, check_all, command, run_jobs, safe
 
 KEYS = ("arms", "grid", "seeds", "table", "figure")
 
 
-def run_study(cfg: Any, choices: dict[str, str | None], typed: list[str]) -> None:
+def run_study(cfg: Any, choices: dict[str, str | None], typed: list[str], launcher: list[str] | None = None) -> None:
     """Run what is missing of `python train.py experiment=NAME ...`, then write table and figure into the study's folder."""
     from omegaconf import OmegaConf
 
@@ -36,33 +35,33 @@ def run_study(cfg: Any, choices: dict[str, str | None], typed: list[str]) -> Non
         study["arms"] = {label: [word for word in arm if word.partition("=")[0] not in short] for label, arm in study["arms"].items()}
     word = "_".join(filter(None, [name, cfg.name, "quick" if cfg.quick else None]))
     folder = Path(cfg.output_dir) / cfg.task.name / "sweeps" / word
-    jobs = plan(study, typed, folder)
-    made = {job.label: compose(job) for job in jobs}  # every word of every job is checked before the first begins
-    for job in jobs:
-        if (job.folder / "run.json").is_file():
-            same_config(RunFolder.open(job.folder), made[job.label][0])
+    for_hydra = launcher or [o.input_line for o in parse(typed).for_hydra]
+    jobs = plan(study, [word for word in typed if not word.startswith("hydra")], folder)
+    check_all(jobs)
     terminal.say(f"{name}: {len(jobs)} jobs, in {folder}", style="bold")
     lock = RunFolder(folder)
     folder.mkdir(parents=True, exist_ok=True)
     lock.lock()
     lock.write_json("study.json", {"schema": 1, "experiment": name, "typed": typed, "study": study})
     with terminal.log_to(folder / "study.log"):
-        run_jobs(jobs, make_folder)
-        rows = close(folder)
-        show(study, rows, folder)
+        with summary.on_stop(folder):
+            run_jobs(jobs, for_hydra)
+        show(study, summary.close(folder), folder)
 
 
-def resume_study(folder: Path, changes: dict[str, Any]) -> None:
+def resume_study(folder: Path, changes: dict[str, Any], launcher: list[str]) -> None:
     """`resume=FOLDER` of a study: the same words again; finished jobs stay as they are."""
     said = read(folder)
     if "max_epochs" in changes:
         raise TypedError("trainer.max_epochs cannot be changed in a study that goes on")
+    if "n_trials" in changes:
+        raise TypedError("sweep.n_trials is of a search; a study has a fixed list of jobs")
     words = [*said["typed"], *(f"trainer.{key}={value}" for key, value in changes.items())]
     from ml2020.core.config import load
 
-    cfg, choices = load("train", words)
+    cfg, choices = load("train", [word for word in words if not word.startswith("hydra")])
     cfg.output_dir = str(folder.resolve().parents[2])
-    run_study(cfg, choices, words)
+    run_study(cfg, choices, words, launcher)
 
 
 def read(folder: Path) -> dict[str, Any]:
@@ -108,31 +107,18 @@ def plan(study: dict[str, Any], typed: list[str], folder: Path) -> list[Job]:
             if clash := said & {word.partition("=")[0] for word in words}:
                 raise TypedError(f"{sorted(clash)[0]}= cannot be typed here: it is what the study varies")
             title = ", ".join(filter(None, [label, *(f"{key.rpartition('.')[2]} {value}" for key, value in point)]))
-            place = folder / f"{len(jobs):03}_{_safe(title)}_seed{seed}"
-            jobs.append(Job(f"{title}, seed {seed}", [*typed, *words, f"seed={seed}"], place))
+            place = folder / f"{len(jobs):03}_{safe(title)}_seed{seed}"
+            line = [*typed, *words, f"seed={seed}"]
+            facts = {"label": title, "command": command(_alone(line))}
+            jobs.append(Job(len(jobs), f"{title}, seed {seed}", line, place, facts))
     return jobs
 
 
-def compose(job: Job) -> tuple[dict[str, Any], dict[str, str | None]]:
-    """The checked config of a job and the option of each group; one thread unless another number was typed."""
-    from ml2020.core.config import load, plain
-
-    words = job.words if any(w.startswith("trainer.threads=") for w in job.words) else ["trainer.threads=1", *job.words]
-    cfg, choices = load("train", words)
-    return plain(cfg), choices
-
-
-def make_folder(job: Job) -> RunFolder:
-    """The new folder of a job."""
-    config, choices = compose(job)
-    folder = new_run(config, choices, job.words, job.folder)
-    folder.update(label=job.label.rpartition(", seed ")[0], command=shlex.join(["python", "train.py", *_alone(job.words, choices)]))
-    return folder
-
-
-def _alone(words: list[str], choices: dict[str, str | None]) -> list[str]:
+def _alone(words: list[str]) -> list[str]:
     """What would be typed to run one job outside its study."""
-    return [f"task={choices['task']}" if word.startswith("experiment=") else word for word in words]
+    from ml2020.core.config import load
+
+    return [f"task={load('train', [word])[1]['task']}" if word.startswith("experiment=") else word for word in words]
 
 
 def table(study: dict[str, Any], rows: list[dict[str, Any]]) -> list[list[str]]:
@@ -175,7 +161,3 @@ def comment(name: str) -> str:
 
 def _word(value: Any) -> str:
     return value if isinstance(value, str) else yaml.safe_dump(value, default_flow_style=True).strip().removesuffix("...").strip()
-
-
-def _safe(text: str) -> str:
-    return re.sub(r"[^\w.-]+", "-", text).strip("-")[:60] or "run"
