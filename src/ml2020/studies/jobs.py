@@ -191,9 +191,9 @@ def check_all(jobs: list[Job]) -> None:
             same_config(RunFolder.open(job.folder), config)
 
 
-def safe(text: str, most: int = 60) -> str:
-    """A text as a part of a folder's name."""
-    return re.sub(r"[^\w.=,+-]+", "-", text).strip("-")[:most] or "run"
+def safe(text: str, most: int = 60, signs: str = "") -> str:
+    """A text as a part of a folder's name; `signs` are kept as well."""
+    return re.sub(rf"[^\w.{signs}-]+", "-", text).strip("-")[:most] or "run"
 
 
 def command(words: Sequence[str]) -> str:

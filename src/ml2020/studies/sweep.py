@@ -67,7 +67,7 @@ def label_of(words: list[str], swept: list[str]) -> str:
 
 def place(number: int, words: list[str], swept: list[str]) -> str:
     """The name of a job's folder."""
-    return f"{number}_{safe(','.join(w for w in words if w.partition('=')[0] in swept), 100)}"
+    return f"{number}_{safe(','.join(w for w in words if w.partition('=')[0] in swept), 100, signs='=,+')}"
 
 
 def run(
