@@ -46,7 +46,7 @@ def run_study(cfg: Any, choices: dict[str, str | None], typed: list[str], launch
     with terminal.log_to(folder / "study.log"):
         with summary.on_stop(folder):
             run_jobs(jobs, for_hydra)
-        show(study, summary.close(folder), folder)
+        show(study, summary.close(folder, ranked_too=False), folder)
 
 
 def resume_study(folder: Path, changes: dict[str, Any], launcher: list[str]) -> None:

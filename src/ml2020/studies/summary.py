@@ -110,14 +110,15 @@ def write(folder: Path) -> list[dict[str, Any]]:
     return found
 
 
-def show(folder: Path) -> list[dict[str, Any]]:
-    """Write the summary, and say it: the ranked table, the picture, what failed, and what to type for the best job again."""
+def show(folder: Path, ranked_too: bool = True) -> list[dict[str, Any]]:
+    """Write the summary, and say it: the ranked table (a study has its own), the picture, what failed, and how to repeat the best."""
     found = write(folder)
     main = _ranked(folder)[1]
     ranked = groups(found, main)
     best = [row for row in found if row["main"] is not None]
     if best:
-        terminal.table(table(ranked, main))
+        if ranked_too:
+            terminal.table(table(ranked, main))
         draw(folder, found, main)
     counts = {status: sum(row["status"] == status for row in found) for status in dict.fromkeys(row["status"] for row in found)}
     terminal.say(f"{len(found)} jobs: " + ", ".join(f"{count} {status}" for status, count in counts.items()))
@@ -171,9 +172,9 @@ def again(path: Path) -> str:
     return shlex.join(word for word in words if not word.startswith(("name=", "output_dir=", "sweep=", "sweep.")))
 
 
-def close(folder: Path) -> list[dict[str, Any]]:
-    """Write the summary, say it, and give the rows. Raises UserError if a job did not finish."""
-    found = show(folder)
+def close(folder: Path, ranked_too: bool = True) -> list[dict[str, Any]]:
+    """`show`, and the rows. Raises UserError if a job did not finish."""
+    found = show(folder, ranked_too)
     lost = [row for row in found if row["status"] not in ("finished", "pruned")]
     if lost:
         raise UserError(f"{len(lost)} of {len(found)} jobs did not finish; to try them again: python train.py resume={folder}")
