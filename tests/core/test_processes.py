@@ -103,12 +103,21 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_two_processes_take_the_same_steps_as_one_inside_a_sweep_too(swept: Path):
+def test_two_processes_take_the_same_steps_as_one_inside_a_sweep_too_and_each_job_has_one_folder(swept: Path):
     one, two = (losses(run.parent) for run in sorted(swept.glob("*/run.json")))
     assert len(one) == 20
     assert two == pytest.approx(one, abs=1e-9)
+    assert len([path for path in swept.iterdir() if path.is_dir()]) == 2
+    assert len(list(swept.parent.iterdir())) == 1
+    runs = [json.loads(file.read_text()) for file in sorted(swept.glob("*/run.json"))]
+    assert [run["processes"] for run in runs] == [1, 2]
+    assert all(len(list(file.parent.glob("events.out.*"))) == 1 for file in swept.glob("*/run.json"))
+    assert {path.name for path in swept.iterdir() if path.is_file()} == {
+        *(".lock", "sweep.csv", "sweep.json", "sweep.png", "sweep.log", "sweep_jobs.json"),
+    }
 
 
+@pytest.mark.full
 def test_two_processes_take_the_same_steps_as_one_in_single_precision(run_task: Callable[..., RunFolder], tmp_path: Path):
     # The model's own batches of 32. On the whole embedded data the largest difference of the first 20 steps is 4e-7, then Adam makes
     # more of it (docs/processes.md); in double precision, above, it stays below 1e-9.
@@ -119,17 +128,6 @@ def test_two_processes_take_the_same_steps_as_one_in_single_precision(run_task: 
     one = losses(run_task(*words).path)
     assert len(one) == 20
     assert losses(two) == pytest.approx(one, abs=1e-6)
-
-
-def test_each_job_of_a_sweep_has_one_folder_whatever_its_processes(swept: Path):
-    assert len([path for path in swept.iterdir() if path.is_dir()]) == 2
-    assert len(list(swept.parent.iterdir())) == 1
-    runs = [json.loads(file.read_text()) for file in sorted(swept.glob("*/run.json"))]
-    assert [run["processes"] for run in runs] == [1, 2]
-    assert all(len(list(file.parent.glob("events.out.*"))) == 1 for file in swept.glob("*/run.json"))
-    assert {path.name for path in swept.iterdir() if path.is_file()} == {
-        *(".lock", "sweep.csv", "sweep.json", "sweep.png", "sweep.log", "sweep_jobs.json"),
-    }
 
 
 def children(pid: int) -> list[int]:

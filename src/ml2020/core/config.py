@@ -28,6 +28,8 @@ from ml2020.core.errors import TypedError, nearest, suggestion
 from ml2020.core.keys import check_key, check_value, is_text, values_of
 
 _FOR_HYDRA = ("hydra.", "hydra/")
+_LAUNCHERS = {"joblib": "hydra-joblib-launcher", "ray": "hydra-ray-launcher"}
+_LAUNCHERS |= dict.fromkeys(("submitit_local", "submitit_slurm"), "hydra-submitit-launcher")
 
 
 @dataclass
@@ -71,15 +73,29 @@ def _load(root: str, chosen: list[str], typed: Typed) -> tuple[DictConfig, dict[
         lines |= _plain(base.task.get("quick"))
     said = {o.key_or_group for o in typed.values}
     lesser = [f"{key}={_as_typed(value)}" for key, value in lines.items() if key not in said]
-    cfg = _compose(root, chosen + lesser + [_first(o) for o in typed.values])
-    OmegaConf.set_struct(cfg, False)
-    del cfg["hydra"]
+    cfg = _with_values(base, lesser + [_first(o) for o in typed.values])
     if root == "train":
         cfg.setdefault("task", None)
     _settle(cfg, base, typed, choices, root)
     if cfg.get("task") is not None:
         capabilities.check(cfg)
     return cfg, choices
+
+
+def _with_values(base: DictConfig, lines: list[str]) -> DictConfig:
+    """A config with other values, and without Hydra's own block.
+
+    As Hydra's compose would give it for the same choice of files, in a tenth of the time: a study checks a hundred jobs at its start.
+    """
+    cfg = OmegaConf.masked_copy(base, [key for key in base if key != "hydra"])
+    OmegaConf.set_struct(cfg, True)
+    for override in OverridesParser.create().parse_overrides(lines):
+        try:
+            OmegaConf.update(cfg, override.key_or_group, override.value(), merge=True)
+        except OmegaConfBaseException as error:
+            raise TypedError(f"{override.input_line} does not fit: {str(error).splitlines()[0]}") from error
+    OmegaConf.set_struct(cfg, False)
+    return cfg
 
 
 def _settle(cfg: DictConfig, base: DictConfig, typed: Typed, choices: dict[str, str | None], root: str) -> None:
@@ -244,6 +260,8 @@ def _composed(root: str, lines: tuple[str, ...]) -> DictConfig:
             return compose(root, list(lines), return_hydra_config=True)
     except MissingConfigException as error:
         group, _, option = (error.missing_cfg_file or "").rpartition("/")
+        if group == "hydra/launcher" and option in _LAUNCHERS:
+            raise TypedError(f"hydra/launcher={option} is not installed; run: pip install {_LAUNCHERS[option]}") from error
         raise TypedError(f"There is no {group}={option}{suggestion(option, error.options or [])}") from error
     except (HydraException, OmegaConfBaseException) as error:
         if key := re.match(r"Could not override '([\w./]+)'", str(error)):

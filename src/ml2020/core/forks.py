@@ -28,6 +28,8 @@ class Fork:
     """A forked process that trains the run of a folder; of Popen's interface what processes.py uses."""
 
     def __init__(self, folder: Path, env: dict[str, str], output: Path, errors: Path, keep: tuple[int, ...]) -> None:
+        if multiprocessing.get_start_method() not in multiprocessing.get_all_start_methods():  # joblib's own, unknown to the server
+            multiprocessing.set_start_method("forkserver", force=True)
         kept = [_Kept(fd) for fd in keep]
         context = multiprocessing.get_context("forkserver")
         self.process = context.Process(target=_begin, args=(str(folder), env, str(output), str(errors), kept))

@@ -22,7 +22,9 @@ from ml2020.core.errors import TypedError, nearest, suggestion, within
 _TYPES = {"int": 0, "float": 0.0, "str": "", "path": "", "bool": False, "list": []}
 _WORDS = {"int": "a whole number", "float": "a number", "str": "a word", "path": "a path", "bool": "true or false", "list": "a list"}
 # What stands in the files of conf/ for the program, not for who types. task.main may be typed: by what runs are ranked.
-_OF_THE_FILE = re.compile(r"(.*\.)?_\w+_|(hydra|study)(\..*)?|(model|data)\.(brings|cannot)(\..*)?|task\.(?!main)\w+(\..*)?")
+_OF_THE_FILE = re.compile(
+    r"(.*\.)?_\w+_|(hydra|study)(\..*)?|(model|data)\.(brings|cannot)(\..*)?|task\.(?!main)\w+(\..*)?|sweep\.method"
+)
 _LARGEST_SEED = 2**32 - 1  # numpy's
 
 

@@ -126,8 +126,8 @@ def show(folder: Path, ranked_too: bool = True) -> list[dict[str, Any]]:
         if row["status"] not in ("finished", "pruned"):
             terminal.say(f"  {row['status']}: {row['folder']}: {row['error'] or 'not begun'}")
     terminal.say(f"{folder}: {', '.join(file for file in FILES if (folder / file).is_file())}")
-    if best:
-        terminal.say(f"the best again: {again(folder / best[0]['folder'])}")
+    if best and (command := again(folder / best[0]["folder"])):
+        terminal.say(f"the best again: {command}")
     return found
 
 
@@ -167,8 +167,8 @@ def source(folder: Path, found: list[dict[str, Any]]) -> str:
 
 
 def again(path: Path) -> str:
-    """What to type for a job once more, by itself."""
-    words = shlex.split(RunFolder.open(path).facts["command"])
+    """What to type for a job once more, by itself; nothing where its folder does not say it."""
+    words = shlex.split(RunFolder.open(path).facts.get("command") or "")
     return shlex.join(word for word in words if not word.startswith(("name=", "output_dir=", "sweep=", "sweep.")))
 
 
