@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 # The first Python that fits: 3.11 to 3.13 (hydra-core 1.3.8 and Box2D do not run on 3.14; torch 2.15 does not on 3.10).
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && { echo $$p; break; }; done)
-USER_EXTRAS := samples,rl
+USER_EXTRAS := samples,rl,search,launchers
 TEST_EXTRAS := samples,rl,search,launchers,export,text,dev,oracle
 RECIPE := pyproject.toml constraints.txt
 
@@ -36,7 +36,7 @@ board: setup ## TensorBoard over outputs/
 	@$(BIN)/tensorboard --logdir outputs
 
 bench: $(BIN)/.test ## speed, as ratios against what runs beside it
-	@for file in benchmarks/loop.py benchmarks/pictures.py benchmarks/closed_forms.py benchmarks/startup.py; do echo "== $$file"; $(BIN)/python $$file --record docs/performance.md || exit 1; done
+	@for file in benchmarks/loop.py benchmarks/pictures.py benchmarks/closed_forms.py benchmarks/sweeps.py benchmarks/startup.py; do echo "== $$file"; $(BIN)/python $$file --record docs/performance.md || exit 1; done
 
 lint: $(BIN)/.test ## ruff
 	@$(BIN)/ruff check .

@@ -22,6 +22,7 @@ from ml2020.core.folder import RunFolder, new_run
 from ml2020.studies.launch import through_launcher
 from ml2020.studies.watch import Watch
 
+_MAY_DIFFER = ("trainer.threads", "trace", "output_dir", "cache_dir", "data.cache_dir")  # where and how, not what
 ENDED = ("finished", "failed", "pruned")
 _DEATHS = 2  # of a launcher's worker, after which the job that it had is called failed
 
@@ -176,7 +177,7 @@ def same_config(folder: RunFolder, config: dict[str, Any]) -> None:
     """Refuse a folder whose run was made with another config. Raises TypedError naming the first key that differs."""
     ours, theirs = dotted(config), dotted(folder.config())
     for key in sorted(ours.keys() | theirs.keys()):
-        if ours.get(key) != theirs.get(key) and key not in ("trainer.threads", "trace", "output_dir", "cache_dir"):
+        if ours.get(key) != theirs.get(key) and key not in _MAY_DIFFER:
             raise TypedError(
                 f"{folder.path} was made with {key}={theirs.get(key)}, not {ours.get(key)}; "
                 "give the new study a name of its own (name=WORD), or remove the old folder"
