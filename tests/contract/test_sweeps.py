@@ -64,6 +64,7 @@ def test_a_failing_job_is_listed_and_a_killed_sweep_goes_on(tmp_path: Path):
     assert refused.returncode == 2 and "optimizer.lr cannot be changed" in refused.stderr
 
 
+@pytest.mark.full
 def test_joblib_trains_the_jobs_of_a_sweep_and_one_that_dies_is_named(tmp_path: Path):
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     words = ["-m", *WORDS, "seed=0,1", "trainer.max_epochs=60", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
