@@ -34,7 +34,9 @@ def sweep_picture(found: list[dict[str, Any]], main: dict[str, str], source: str
     else:
         figure = _bars(rows, keys[0] if keys else "seed", main)
     better = "less is better" if main["goal"] == "min" else "more is better"
-    figure.suptitle(f"{main['name']} ({better})", fontsize=11)
+    later = "; a point a job, darker: later" if len(keys) > 2 else ""
+    figure.suptitle(f"{main['name']} ({better}{later})", fontsize=11)
+    figure.get_layout_engine().set(rect=(0, 0.03, 1, 0.97))  # room for the line that says what the data is
     figure.text(0.995, 0.005, source, ha="right", va="bottom", fontsize=6, color="0.45")
     return figure
 

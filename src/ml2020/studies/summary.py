@@ -7,6 +7,7 @@ import csv
 import json
 import math
 import os
+import re
 import shlex
 import statistics
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from ml2020.core import report, terminal
 from ml2020.core.errors import TypedError, UserError
 from ml2020.core.folder import RunFolder
 
+_SHOWN = 30  # lines of the table on the terminal
 _PLACES = ("output_dir", "cache_dir", "data_dir", "data.path", "name")  # words that say where, not what
 _LISTS = ("study.json", "sweep_jobs.json", "search.json", "multirun.yaml", "sweep.json")
 
@@ -140,11 +142,17 @@ def table(ranked: list[dict[str, Any]], main: dict[str, str]) -> list[tuple[str,
     tested = any(one["test"] is not None for one in ranked)
     head = ("", main["name"], *(["test"] if tested else []), *(["seeds"] if several else []))
     lines = [head]
-    for one in ranked:
-        cells = [one["words"] or "as it stands", _mean(one["main"], one["main_sd"])]
+    shown = [one for one in ranked if one["main"] is not None]
+    for one in shown[:_SHOWN]:
+        cells = [_short(one["words"]) or "as it stands", _mean(one["main"], one["main_sd"])]
         cells += [_mean(one["test"], one["test_sd"])] if tested else []
         lines.append((*cells, *([str(one["seeds"])] if several else [])))
-    return lines
+    return lines + ([(f"and {len(shown) - _SHOWN} more in sweep.csv", *[""] * (len(head) - 1))] if len(shown) > _SHOWN else [])
+
+
+def _short(words: str) -> str:
+    """Words with the long numbers of a search cut to four digits, for reading."""
+    return re.sub(r"=(\d*\.\d{5,}(?:e-?\d+)?)(?=\s|$)", lambda found: f"={float(found[1]):.4g}", words)
 
 
 def _mean(value: float | None, spread: float | None) -> str:
