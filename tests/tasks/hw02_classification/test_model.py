@@ -14,6 +14,7 @@ from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 from sklearn.naive_bayes import GaussianNB
 
 from ml2020.core.errors import TypedError
+from ml2020.tasks.hw02_classification.bins import measured
 from ml2020.tasks.hw02_classification.generative import Generative
 from ml2020.tasks.hw02_classification.logistic import Logistic, RowByRow
 
@@ -23,14 +24,17 @@ def people(count: int = 600, d: int = 6) -> tuple[torch.Tensor, torch.Tensor, di
     rng = np.random.default_rng(0)
     x = rng.normal(size=(count, d)) @ rng.normal(size=(d, d)) * np.arange(1, d + 1) + 5
     y = (rng.random(count) < 1 / (1 + np.exp(-(x[:, 0] - 5 + 0.1 * x[:, 1])))).astype(np.int64)
-    spec = {"input": [d], "columns": [f"c{i}" for i in range(d)], "tested": "val", "mean": x.mean(0).tolist(), "std": x.std(0).tolist()}
+    spec = {"input": [d], "columns": [f"c{i}" for i in range(d)], "continuous": list(range(d)), "tested": "val"}
+    spec |= {"mean": x.mean(0).tolist(), "std": x.std(0).tolist()}
     return torch.tensor(x), torch.tensor(y), spec
 
 
 def trained(module: Any, spec: dict[str, Any], x: torch.Tensor, y: torch.Tensor, batch: int = 1000, passes: int = 1) -> Any:
     """The module after `passes` passes over batches, without a trainer."""
     module.configure(spec)
-    rows = x if isinstance(module, Generative) else module.standardised(x)
+    if getattr(module, "bins", 0):
+        module.edges.copy_(measured(x[:, module.continuous], module.bins))
+    rows = x if isinstance(module, Generative) else module.features(x)
     starts = range(0, len(x), batch)
 
     class Trainer:
@@ -47,6 +51,19 @@ def trained(module: Any, spec: dict[str, Any], x: torch.Tensor, y: torch.Tensor,
     finally:
         type(module).trainer = before
     return module
+
+
+def test_bins_are_columns_of_steps_and_newton_on_them_is_scikit_learns_optimum():
+    x, y, spec = people(600, 3)
+    spec["continuous"] = [1]
+    module = trained(Logistic(l2=1e-3, solver="newton", bins=8), spec, x, y, 100, passes=12)
+    edges = module.edges[0].numpy()
+    expanded = np.concatenate([module.standardised(x).numpy(), x.numpy()[:, 1:2] > edges], 1)
+    np.testing.assert_array_equal(module.features(x).numpy(), expanded)
+    assert module.edges.shape == (1, 7) and sorted(edges) == list(edges) and x[:, 1].min() < edges[0] and edges[-1] < x[:, 1].max()
+    theirs = LogisticRegression(C=1 / (2 * len(x) * 1e-3), tol=1e-12, solver="newton-cholesky").fit(expanded, y.numpy())
+    np.testing.assert_allclose(module(x).detach().numpy(), theirs.decision_function(expanded), atol=1e-7)
+    assert module.weights().shape == (3,)
 
 
 @pytest.mark.parametrize("shrinkage", [0.0, 0.3])

@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ml2020.core.errors import TypedError
-from ml2020.tasks.hw02_classification.tabular import Bins, Members, Tabular, thresholds
+from ml2020.tasks.hw02_classification.bins import thresholds
+from ml2020.tasks.hw02_classification.tabular import Bins, Members, Tabular
 
 
 def table(count: int = 50) -> tuple[Tensor, Tensor, dict[str, Any]]:

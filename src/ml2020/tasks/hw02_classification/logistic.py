@@ -10,10 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ml2020.core.data import DataModule
-from ml2020.core.errors import at_least, one_of
+from ml2020.core.errors import at_least, one_of, within
 from ml2020.core.loaders import TensorLoader
 from ml2020.core.module import Phase
 from ml2020.nn.solve import solve
+from ml2020.tasks.hw02_classification.bins import NEVER, measured
 from ml2020.tasks.hw02_classification.model import TwoClasses
 
 
@@ -22,13 +23,15 @@ class Logistic(TwoClasses):
 
     `solver`: "descent", mini-batches under whatever `optimizer=` names; or "newton": `passes` passes over batches of any size, each of
     which adds up gradient g and Hessian H in float64 and ends with (w, b) <- (w, b) - H^-1 g. A step that made the loss larger is taken
-    back by half.
+    back by half. `bins`: each continuous column may also step up or down at so many thresholds less one, which are quantiles of the
+    training rows or lie between its values (0: straight lines only).
     """
 
     choose_by = "last"
 
-    def __init__(self, l2: float = 0.0, solver: str = "descent", passes: int = 10, normalize: bool = True) -> None:
+    def __init__(self, l2: float = 0.0, solver: str = "descent", passes: int = 10, bins: int = 0, normalize: bool = True) -> None:
         super().__init__(normalize)
+        self.bins = within(4, 1024, bins, "model.bins") if bins else 0
         self.l2 = at_least(0, l2, "model.l2")
         self.newton = one_of(("descent", "newton"), solver, "model.solver") == "newton"
         self.passes = at_least(1, passes, "model.passes")
@@ -37,7 +40,11 @@ class Logistic(TwoClasses):
     def configure(self, spec: dict[str, Any]) -> None:
         """Weights of 0, and for Newton's method buffers for its sums."""
         super().configure(spec)
+        self.continuous = list(spec["continuous"])
         d = len(self.columns)
+        if self.bins:
+            self.register_buffer("edges", torch.full((len(self.continuous), self.bins - 1), NEVER, dtype=torch.float64))
+            d += self.edges.numel()
         self.linear = nn.Linear(d, 1)
         nn.init.zeros_(self.linear.weight), nn.init.zeros_(self.linear.bias)
         if self.newton:
@@ -48,25 +55,35 @@ class Logistic(TwoClasses):
             self.register_buffer("lowest", torch.tensor(torch.inf, dtype=torch.float64))
 
     def phases(self, data: DataModule) -> Iterator[Phase]:
-        """One phase, on columns that are standardised once."""
+        """One phase, on columns that are made once."""
 
-        def standardised() -> TensorLoader:
+        def made() -> TensorLoader:
+            if self.bins:
+                self.edges.copy_(measured(data.splits["train"][0][:, self.continuous], self.bins))
             loader = data.train_dataloader()
             loader.shuffle = loader.shuffle and not self.newton  # a sum does not care
             rows, labels = loader.tensors
-            loader.tensors = [self.standardised(rows.to(self.device)), labels]
+            loader.tensors = [self.features(rows.to(self.device)), labels]
             return loader
 
-        yield Phase("fit", standardised, data.val_dataloader(), epochs=self.passes if self.newton else None)
+        yield Phase("fit", made, data.val_dataloader(), epochs=self.passes if self.newton else None)
+
+    def features(self, rows: Tensor) -> Tensor:
+        """(n, d) as they stand in the table -> standardised, and with `bins` also 1 for each threshold that a value is above."""
+        x = self.standardised(rows)
+        if not self.bins:
+            return x
+        return torch.cat([x, (rows[:, self.continuous, None] > self.edges).flatten(1).to(x)], 1)
 
     def forward(self, rows: Tensor) -> Tensor:
-        return self.linear(self.standardised(rows)).squeeze(1)
+        return self.linear(self.features(rows)).squeeze(1)
 
     def weights(self) -> Tensor:
-        return self.linear.weight[0]
+        """Of the columns of the table, not of thresholds."""
+        return self.linear.weight[0, : len(self.columns)]
 
     def loss(self, batch: tuple[Tensor, ...]) -> Tensor:
-        x, labels = batch  # standardised (n, d), (n,)
+        x, labels = batch  # features (n, d), (n,)
         odds = self.linear(x).squeeze(1)
         return F.binary_cross_entropy_with_logits(odds, labels.to(odds.dtype)) + self.l2 * self.linear.weight.square().sum()
 

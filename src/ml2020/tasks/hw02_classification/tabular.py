@@ -14,28 +14,8 @@ from ml2020.core.data import DataModule
 from ml2020.core.errors import at_least, whole_numbers, within
 from ml2020.core.loaders import TensorLoader
 from ml2020.core.module import Phase
+from ml2020.tasks.hw02_classification.bins import NEVER, measured
 from ml2020.tasks.hw02_classification.model import TwoClasses
-
-_NEVER = torch.finfo(torch.float64).max  # a threshold that no value is above; not infinity, whose moving average is no number
-
-
-def thresholds(values: Tensor, most: int) -> Tensor:
-    """At most `most` - 1 ascending thresholds, float64, between the values (n,) of a column.
-
-    With at most `most` distinct values: halfway between neighbours, so that each value has a bin of its own (some sums of capital gains
-    are earned by people above 50,000 dollars only). With more: quantiles of the rows that are not at the commonest value (dividends are
-    0 for four people of five), and the commonest value has a bin of its own.
-    """
-    distinct, counts = values.unique(return_counts=True)
-    halfway = (distinct[:-1] + distinct[1:]) / 2
-    if len(distinct) <= most:
-        return halfway
-    common = counts.argmax()
-    rest = values[values != distinct[common]].sort().values
-    shares = torch.arange(1, most - 2, dtype=torch.float64) / (most - 2)
-    quantiles = rest[(shares * len(rest)).long()]  # most - 3, and the two sides of the commonest value
-    places = torch.cat([torch.searchsorted(distinct, quantiles) - 1, common[None] - 1, common[None]]).unique()
-    return halfway[places[(places >= 0) & (places < len(halfway))]]
 
 
 class Bins(nn.Module):
@@ -49,16 +29,13 @@ class Bins(nn.Module):
     def __init__(self, columns: int, bins: int, width: int, init: float) -> None:
         super().__init__()
         # Where a column has fewer thresholds the others are never passed: the size is known before the data.
-        self.register_buffer("edges", torch.full((columns, bins - 1), _NEVER, dtype=torch.float64))
+        self.register_buffer("edges", torch.full((columns, bins - 1), NEVER, dtype=torch.float64))
         self.own = nn.Parameter(init * torch.randn(columns, bins, width))
         self.above = nn.Parameter(init * torch.randn(columns, bins - 1, width))
 
     def measure(self, values: Tensor) -> None:
         """Take the thresholds from training rows (n, c)."""
-        self.edges.fill_(_NEVER)
-        for edges, column in zip(self.edges, values.double().cpu().T, strict=True):
-            found = thresholds(column.contiguous(), len(edges) + 1)
-            edges[: len(found)] = found
+        self.edges.copy_(measured(values, self.edges.shape[1] + 1))
 
     def numbers(self, values: Tensor) -> Tensor:
         """(n, c) values -> the numbers of their bins (n, c) int64: how many thresholds each is above."""
