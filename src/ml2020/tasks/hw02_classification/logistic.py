@@ -40,9 +40,9 @@ class Logistic(TwoClasses):
     def configure(self, spec: dict[str, Any]) -> None:
         """Weights of 0, and for Newton's method buffers for its sums."""
         super().configure(spec)
-        self.continuous = list(spec["continuous"])
         d = len(self.columns)
         if self.bins:
+            self.continuous = list(spec["continuous"])
             self.register_buffer("edges", torch.full((len(self.continuous), self.bins - 1), NEVER, dtype=torch.float64))
             d += self.edges.numel()
         self.linear = nn.Linear(d, 1)
