@@ -180,6 +180,8 @@ class Writer:
         first = said = self.adjective(topic, sign)
         if dice.chance(0.20) and (second := self.adjective(topic, sign)) != first:
             said = f"{first} and {second}"
+        if head == "it is a" and intensifier == "so":
+            return f"it is {negator} such {article(said)} {said} {noun}"
         said = f"{intensifier} {said}".strip()
         if head == "it is a":
             return f"it is {negator} {article(said)} {said} {noun}"
