@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import operator
 
 import pytest
@@ -45,7 +46,7 @@ def flat(batches: list[list[int]]) -> list[int]:
 def test_texts_are_picked_cut_and_joined_as_lists_are():
     lists = [[1, 2, 3], [4], [5, 6], [], [7, 8, 9, 10]]
     all_of_them = Ragged.of(lists)
-    as_lists = [all_of_them.tokens[a:b].tolist() for a, b in zip(all_of_them.offsets, all_of_them.offsets[1:], strict=False)]
+    as_lists = [all_of_them.tokens[a:b].tolist() for a, b in itertools.pairwise(all_of_them.offsets)]
     assert as_lists == lists and len(all_of_them) == 5 and all_of_them.lengths.tolist() == [3, 1, 2, 0, 4]
     assert all_of_them.tokens.dtype == torch.int32 and all_of_them.offsets.dtype == torch.int64
     picked = all_of_them[torch.tensor([4, 0, 0, 3])]
@@ -95,7 +96,7 @@ def test_a_batch_is_as_wide_as_its_longest_text():
 def test_batches_hold_texts_of_similar_length():
     lengths = many()
     batches = [torch.tensor([lengths[place] for place in batch]) for batch in seen(loader(32, lengths))]
-    assert max(int(batch.max() - batch.min()) for batch in batches[:-1] if 4 < batch.min() and batch.max() < 20) <= 3
+    assert max(int(batch.max() - batch.min()) for batch in batches[:-1] if batch.min() > 4 and batch.max() < 20) <= 3
     padded = [tokens for tokens, _, _ in loader(32, lengths)]
     assert sum(int((t == 0).sum()) for t in padded) / sum(t.numel() for t in padded) < 0.08
     shuffled = TensorLoader([torch.tensor(lengths)], 32, shuffle=True)
@@ -105,7 +106,7 @@ def test_batches_hold_texts_of_similar_length():
 
 def test_short_and_long_batches_take_turns():
     mean = [float(lengths.float().mean()) for _, lengths, _ in loader(10, many())]
-    rises = sum(a < b for a, b in zip(mean, mean[1:], strict=False))
+    rises = sum(a < b for a, b in itertools.pairwise(mean))
     assert 70 < rises < 130  # of 199; 199 if they came sorted
 
 
@@ -114,11 +115,19 @@ def test_unshuffled_texts_come_from_the_shortest_to_the_longest_equals_in_their_
     assert places == sorted(range(23), key=lambda place: (LENGTHS[place], place))
 
 
-def test_the_last_incomplete_batch_is_made_of_random_texts():
+def test_the_last_incomplete_batch_is_short_in_one_epoch_and_long_in_another():
     lengths = [1] * 90 + [50] * 13  # 103 = 10 x 10 + 3: sorted, the last three would be long in every epoch
     one = loader(10, lengths)
-    last = [lengths[place] for _ in range(60) for place in seen(one)[-1]]
-    assert len(last) == 180 and 0.04 < last.count(50) / 180 < 0.25  # 13 of 103
+    last = [[lengths[place] for place in seen(one)[-1]] for _ in range(60)]
+    assert all(batch in ([1, 1, 1], [50, 50, 50]) for batch in last) and 2 < last.count([50, 50, 50]) < 25  # 2 places of 11
+
+
+@pytest.mark.parametrize("count", [3, 5, 49, 250, 251, 499, 500, 503, 1000])
+def test_any_number_of_texts_is_cut_into_batches(count: int):
+    one = loader(5, many(count))
+    batches = seen(one)
+    assert len(batches) == len(one) == -(-count // 5) and sorted(flat(batches)) == list(range(count))
+    assert [len(batch) for batch in batches] == [5] * (count // 5) + [count % 5] * (count % 5 > 0)
 
 
 def test_every_epoch_puts_other_texts_together_and_a_seed_repeats_it():

@@ -82,10 +82,10 @@ class LengthLoader(TensorLoader):
     """A TensorLoader over texts and tensors that share their first dimension; a batch holds texts of similar length.
 
     A batch gives for each Ragged its tokens (n, longest) int64 and lengths (n,) int64, for each tensor its rows, in the order of
-    `columns`. Shuffled, an epoch is a random order of all texts, sorted by length within chunks of 50 batches, and then its batches
-    are shuffled; not shuffled, the texts come from the shortest to the longest (a column of their numbers tells which is which).
-    Lengths are those of the first Ragged, among equals those of the next. With `pad_to` every text is cut or padded to so many
-    tokens; then nothing is sorted.
+    `columns`. Shuffled, an epoch is a random order of all texts, sorted by length within chunks of at least 50 batches; then its
+    batches are shuffled. Not shuffled, the texts come from the shortest to the longest (a column of their numbers tells which is
+    which). Lengths are those of the first Ragged, among equals those of the next. With `pad_to` every text is cut or padded to so
+    many tokens; then nothing is sorted.
     """
 
     def __init__(self, columns: Sequence[Ragged | Tensor], batch_size: int, *, pad_to: int | None = None, **options: Any) -> None:
@@ -104,12 +104,16 @@ class LengthLoader(TensorLoader):
             return order
         if not self.shuffle:
             return order[self.by_length(order)]
-        # The batch that may not be full comes last, so its texts are random ones: the longest would always be left out, or alone.
-        full = len(order) // self.batch_size * self.batch_size
-        chunk = torch.arange(full) // (self.batch_size * _CHUNK)
-        batches = order[:full][self.by_length(order[:full], chunk)].view(-1, self.batch_size)
-        shuffled = order[order < len(batches)]  # the small numbers of a random order are in random order
-        return torch.cat([batches[shuffled].flatten(), order[full:]])
+        full, rest = divmod(len(order), self.batch_size)
+        chunks = max(1, full // _CHUNK)
+        chunk = (torch.arange(len(order)) // (self.batch_size * _CHUNK)).clamp_max(chunks - 1)
+        order, random = order[self.by_length(order, chunk)], order
+        # The batch that is not full comes last, but is cut out of the last chunk at random: the longest texts would always be in it.
+        first = (chunks - 1) * _CHUNK
+        start = self.batch_size * (first + int(random[0]) % (full - first + 1))
+        batches = torch.cat([order[:start], order[start + rest :]]).view(full, self.batch_size)
+        shuffled = random[random < full]  # the small numbers of a random order are in random order
+        return torch.cat([batches[shuffled].flatten(), order[start : start + rest]])
 
     def by_length(self, order: Tensor, chunk: Tensor | int = 0) -> Tensor:
         """What sorts `order` (m,) by chunk, then by length; equals stay as they are."""

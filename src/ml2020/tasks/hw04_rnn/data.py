@@ -165,7 +165,8 @@ class Generated(Tweets):
 
     def prepare(self) -> None:
         """Write the texts, or read them from the cache."""
-        key = {"generator": tweets.GENERATOR, "seed": self.seed, "texts": tweets.TEXTS}
+        words = fingerprint(tweets.word_lists())
+        key = {"generator": tweets.GENERATOR, "words": words, "seed": self.seed, "texts": tweets.TEXTS}
         arrays = cached(self.cache_dir, "hw04_sample", key, self.written)
         parts = {
             split: Part(arrays[f"{split}_texts"].tobytes().decode().split("\n"), arrays[f"{split}_labels"], arrays[f"{split}_truth"])
