@@ -17,6 +17,7 @@ import hashlib
 from collections.abc import Iterator
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ml2020.core.progress import progress
@@ -64,7 +65,9 @@ def skipgram(
     for step, (tokens, lengths) in enumerate(progress(batches, "learning word vectors from the texts", steps)):
         drawn = torch.searchsorted(noise, noise[-1] * torch.rand(SHARED, dtype=torch.float64, generator=generator), right=True)
         weights = pair_weights(lengths, tokens.shape[1], window)
-        by_word, by_context, by_noise = gradients(vectors[tokens], contexts[tokens], contexts[drawn], weights, negatives)
+        by_word, by_context, by_noise = gradients(
+            F.embedding(tokens, vectors), F.embedding(tokens, contexts), contexts[drawn], weights, negatives
+        )
         rate = lr * (1 - step / steps)
         adagrad(vectors, squares[0], tokens.flatten(), by_word.flatten(0, 1), rate)
         adagrad(contexts, squares[1], torch.cat([tokens.flatten(), drawn]), torch.cat([by_context.flatten(0, 1), by_noise]), rate)
@@ -116,5 +119,5 @@ def adagrad(table: Tensor, squares: Tensor, rows: Tensor, gradient: Tensor, rate
     """
     own, place = rows.unique(return_inverse=True)
     total = gradient.new_zeros(len(own), gradient.shape[1]).index_add_(0, place, gradient)
-    squares[own] += total.square().mean(1)
-    table[own] -= rate * total / (squares[own].sqrt() + 1e-10)[:, None]
+    squares.index_add_(0, own, total.square().mean(1))
+    table.index_add_(0, own, total / (squares[own].sqrt() + 1e-10)[:, None], alpha=-rate)
