@@ -90,6 +90,11 @@ class TensorLoader:
             return torch.arange(count)
         return torch.randperm(count, generator=torch.Generator().manual_seed(self.seed * 1_000_003 + number))
 
+    @property
+    def ordered(self) -> bool:
+        """Whether samples are picked by `order`; else a batch is a stretch of the tensors, which is not copied."""
+        return self.shuffle or self.world > 1
+
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
         epoch, drawn, order = self.epoch, None, None
         for batch in range(self.batch, len(self)):
@@ -97,7 +102,7 @@ class TensorLoader:
             self.epoch, self.batch = (epoch, batch + 1) if batch + 1 < len(self) else (epoch + 1, 0)
             number, place = epoch * self.passes + batch // self.batches, batch % self.batches
             part = slice(place * self.batch_size, (place + 1) * self.batch_size)
-            if self.shuffle or self.world > 1:
+            if self.ordered:
                 if number != drawn:
                     drawn, order = number, self.order(number).to(self.tensors[0].device)
                 part = self.mine(order[part])
