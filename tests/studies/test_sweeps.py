@@ -66,6 +66,7 @@ def ended(folder: Path, value: float | None, overrides: Sequence[str], status: s
     folder.mkdir(parents=True)
     seed = next((int(word[5:]) for word in overrides if word.startswith("seed=")), 0)
     facts = {"status": status, "task": "hw01_regression", "label": "", "overrides": list(overrides), "seed": seed, "seconds": 1.0}
+    facts |= {"job": 0} if status == "waiting" else {}
     facts |= {"error": None if status == "finished" else "it broke", "command": "python train.py " + " ".join(overrides), "steps": 10}
     (folder / "run.json").write_text(json.dumps(facts | {"data": {"name": "toy data"}}))
     (folder / "config.yaml").write_text("task: {name: toy}\nmodel: {}\ndata: {}\ntrainer: {}\nseed: 0\n")

@@ -104,9 +104,13 @@ class RunFolder:
 
     @property
     def status(self) -> str:
-        """The status in run.json; one that says it is running, and is not locked, was interrupted."""
+        """The status in run.json; one that says it is running, or about to, and is not locked was interrupted.
+
+        A job of a list (it has a number) may wait for its turn.
+        """
         said = self.facts.get("status", "unknown")
-        return "interrupted" if said == "running" and self._lock is None and not in_use(self.path) else said
+        alive = said == "running" or (said == "waiting" and "job" not in self.facts)
+        return "interrupted" if alive and self._lock is None and not in_use(self.path) else said
 
     def update(self, **facts: Any) -> None:
         """Change facts in run.json."""

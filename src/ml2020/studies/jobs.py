@@ -49,7 +49,7 @@ class Job:
         """Its new folder, waiting."""
         config, choices = self.compose()
         folder = new_run(config, choices, self.words, self.folder)
-        folder.update(**self.facts)
+        folder.update(job=self.number, **self.facts)
         folder.unlock()
 
 
@@ -79,7 +79,7 @@ def prepare(job: Job, changes: dict[str, Any], count: int) -> bool:
     folder.lock()
     if folder.status != "waiting":
         folder.go_on(changes)
-    folder.update(status="waiting", error=None)
+    folder.update(status="waiting", error=None, job=job.number)
     folder.unlock()
     return True
 
