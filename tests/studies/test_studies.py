@@ -50,6 +50,7 @@ def test_jobs_are_arms_times_grid_times_seeds_seed_by_seed(tmp_path: Path):
         ({"arm": {}}, "has no key arm"),
         ({"arms": ["x"]}, "study.arms takes label"),
         ({"grid": {"optimizer.lr": 0.1}}, "study.grid takes key"),
+        ({"search": {"optimizer.lr": 3}}, "study.search takes key: range"),
         ({"figure": "os.system"}, "study.figure names a function of a homework"),
     ],
 )

@@ -161,6 +161,10 @@ def _summary(words: Words, named: Named) -> None:
     from ml2020.studies.summary import summarize
 
     summarize(path)
+    if (path / "search.json").is_file():
+        from ml2020.studies.search import say_more
+
+        say_more(path)
 
 
 def _record(words: Words, named: Named) -> None:

@@ -21,7 +21,7 @@ from ml2020.core.folder import RunFolder
 from ml2020.studies import summary
 from ml2020.studies.jobs import Job, check_all, command, run_jobs, safe
 
-KEYS = ("arms", "grid", "seeds", "table", "figure")
+KEYS = ("arms", "grid", "seeds", "search", "table", "figure")
 
 
 def run_study(cfg: Any, choices: dict[str, str | None], typed: list[str], launcher: list[str] | None = None) -> None:
@@ -80,13 +80,15 @@ def check(study: dict[str, Any], name: str) -> dict[str, Any]:
     file = f"conf/experiment/{name}.yaml"
     if strange := set(study) - set(KEYS):
         raise TypedError(f"study: has no key {sorted(strange)[0]}; it takes {', '.join(KEYS)} ({file})")
-    study = {"arms": None, "grid": {}, "seeds": [0], "table": [], "figure": None} | study
+    study = {"arms": None, "grid": {}, "seeds": [0], "search": {}, "table": [], "figure": None} | study
     if study["arms"] is None:
         study["arms"] = {"": []}
     if not isinstance(study["arms"], dict) or not all(isinstance(words, list) for words in study["arms"].values()):
         raise TypedError(f"study.arms takes label: [key=value, ...] ({file})")
     if not all(isinstance(values, list) and values for values in study["grid"].values()):
         raise TypedError(f"study.grid takes key: [value, ...] ({file})")
+    if not isinstance(study["search"], dict) or not all(isinstance(text, str) for text in study["search"].values()):
+        raise TypedError(f"study.search takes key: range, such as interval(0,1) ({file})")
     if study["figure"] is not None and not str(study["figure"]).startswith("ml2020.tasks."):
         raise TypedError(f"study.figure names a function of a homework's figures.py, not {study['figure']} ({file})")
     return study
