@@ -171,7 +171,7 @@ def test_every_experiment_composes_and_its_first_lines_say_how_to_run_it(all_exp
 
             block = check(OmegaConf.to_container(cfg.study), name) | {"seeds": [0]}
             for job in plan(block, [f"experiment={name}"], Path("x")):
-                job.compose()
+                assert job.composed[0]["task"]
         assert choices["task"]
 
 

@@ -10,8 +10,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 from hydra.core.utils import JobStatus
 
+from ml2020.core.conf import CONF
 from ml2020.core.errors import TypedError, UserError
 from ml2020.core.folder import RunFolder
 from ml2020.studies import jobs, picture, summary, sweep
@@ -158,7 +160,7 @@ def fake(ending: dict[int, list[str]], raising: int) -> Any:
     def launch(lines: list[list[str]], initial_job_idx: int) -> list[Any]:
         calls.append(len(lines))
         for line in lines:
-            number = int(line[0].partition("=")[2])
+            number = int(line[0].removeprefix("hydra.sweep.subdir='").partition("_")[0])
             folder = RunFolder(launch.folder / f"{number}_x")
             folder.reload()
             folder.update(status=ending[number].pop(0))
@@ -200,3 +202,10 @@ def test_a_job_that_hydra_refuses_is_failed_with_its_sentence(tmp_path: Path, re
     refused = [SimpleNamespace(status=JobStatus.FAILED, _return_value=ValueError("no such thing\nmore"))]
     jobs.attempt(made, lambda lines, initial_job_idx: refused)
     assert status(made[0]) == "failed" and RunFolder.open(made[0].folder).facts["error"] == "no such thing"
+
+
+def test_the_keys_of_our_slurm_launcher_are_those_of_the_plugin():
+    config = pytest.importorskip("hydra_plugins.hydra_submitit_launcher.config")
+    ours = yaml.safe_load((CONF / "hydra" / "launcher" / "submitit_slurm.yaml").read_text())
+    assert set(ours) <= set(config.SlurmQueueConf.__dataclass_fields__)
+    assert ours["_target_"] == config.SlurmQueueConf._target_

@@ -6,12 +6,15 @@ folder, and what became of the jobs can be read from the folders alone, also aft
 
 from __future__ import annotations
 
+import importlib
 import re
 import shlex
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +40,8 @@ class Job:
     folder: Path
     facts: dict[str, Any] = field(default_factory=dict)  # for its run.json
 
-    def compose(self) -> tuple[dict[str, Any], dict[str, str | None]]:
+    @cached_property
+    def composed(self) -> tuple[dict[str, Any], dict[str, str | None]]:
         """The checked config and the option of each group; one thread unless another number was typed."""
         from ml2020.core.config import load, plain
 
@@ -47,7 +51,7 @@ class Job:
 
     def make(self) -> None:
         """Its new folder, waiting."""
-        config, choices = self.compose()
+        config, choices = self.composed
         folder = new_run(config, choices, self.words, self.folder)
         folder.update(job=self.number, **self.facts)
         folder.unlock()
@@ -61,8 +65,7 @@ def run_jobs(jobs: list[Job], for_hydra: Sequence[str] = (), changes: dict[str, 
     """
     missing = [job for job in jobs if prepare(job, changes or {}, len(jobs))]
     if missing:
-        if not any(word.startswith("hydra/launcher=") for word in for_hydra):
-            forks.warm_up(needed(RunFolder.open(missing[0].folder).config()))  # it imports while Hydra composes
+        warm_up(missing[0].composed[0], for_hydra)
         with Watch(missing, len(jobs)) as watch:
             through_launcher(lambda launch: attempt(missing, launch, watch), train_job, jobs[0].folder.parent, for_hydra)
 
@@ -90,7 +93,7 @@ def attempt(jobs: list[Job], launch: Callable[..., Sequence[Any]], watch: Watch 
     while jobs:
         failure: Exception | None = None
         try:
-            returns = launch([[*job.words, *subdir(job)] for job in jobs], initial_job_idx=jobs[0].number)
+            returns = launch([subdir(job) for job in jobs], initial_job_idx=jobs[0].number)
             note_refusals(jobs, returns)
         except Exception as error:
             failure = error
@@ -110,7 +113,7 @@ def attempt(jobs: list[Job], launch: Callable[..., Sequence[Any]], watch: Watch 
 
 
 def subdir(job: Job) -> list[str]:
-    """The words that send Hydra's job into its folder."""
+    """All that Hydra needs to know of a job: its folder, which holds the checked config (composing it again would only cost time)."""
     return [f"hydra.sweep.subdir='{job.folder.name}'"]
 
 
@@ -162,6 +165,13 @@ def train_in(path: Path) -> None:
         folder.unlock()
 
 
+def warm_up(config: dict[str, Any], for_hydra: Sequence[str]) -> None:
+    """Begin to import what jobs like this one need: in the server they are forked from, and in this process what draws the picture."""
+    if not any(word.startswith("hydra/launcher=") for word in for_hydra):  # other launchers have processes of their own
+        forks.warm_up(needed(config))
+    threading.Thread(target=importlib.import_module, args=("ml2020.studies.picture",), daemon=True).start()
+
+
 def needed(config: dict[str, Any]) -> list[str]:
     """The modules of a run's model and data."""
     return [config[part]["_target_"].rpartition(".")[0] for part in ("model", "data")]
@@ -187,7 +197,7 @@ def same_config(folder: RunFolder, config: dict[str, Any]) -> None:
 def check_all(jobs: list[Job]) -> None:
     """Check every word of every job before the first begins, and that folders which are there were made with them."""
     for job in jobs:
-        config, _ = job.compose()
+        config, _ = job.composed
         if (job.folder / "run.json").is_file():
             same_config(RunFolder.open(job.folder), config)
 

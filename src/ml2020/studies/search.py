@@ -20,7 +20,7 @@ from ml2020.core.errors import TypedError, UserError, at_least
 from ml2020.core.folder import RunFolder, in_use
 from ml2020.core.pruning import open_study
 from ml2020.studies import summary
-from ml2020.studies.jobs import Job, attempt, prepare, train_job
+from ml2020.studies.jobs import Job, attempt, prepare, train_job, warm_up
 from ml2020.studies.launch import through_launcher
 from ml2020.studies.objectives import Objective, objectives_of, values_of_run
 from ml2020.studies.space import as_word, distributions, ranges
@@ -44,7 +44,7 @@ def new_search(cfg: Any, typed: list[str]) -> None:
         options["pruner"] = "none"  # several objectives have no median
     folder = new_folder(cfg)
     first = Job(0, "", [*fixed, *(f"{key}={text}" for key, text in probe(cfg, space).items())], folder / "0")
-    first.compose()
+    warm_up(first.composed[0], [o.input_line for o in parse(typed).for_hydra])
     open_study_module()
     folder.mkdir(parents=True, exist_ok=True)
     said = {"schema": SCHEMA, "typed": typed, "fixed": fixed, "space": space, "main": main, "options": options}

@@ -13,9 +13,10 @@ from ml2020.core.config import parse
 from ml2020.core.errors import TypedError, UserError
 from ml2020.core.folder import RunFolder
 from ml2020.studies import summary
-from ml2020.studies.jobs import Job, check_all, command, run_jobs, safe
+from ml2020.studies.jobs import Job, check_all, command, run_jobs, safe, warm_up
 
 SCHEMA = 1
+_YAML = {"True": "true", "False": "false", "None": "null"}  # as they are typed, not as Python says them
 
 
 def new_sweep(cfg: Any, typed: list[str]) -> None:
@@ -26,6 +27,7 @@ def new_sweep(cfg: Any, typed: list[str]) -> None:
         return new_search(cfg, typed)
     folder = new_folder(cfg)
     jobs = expand(typed, folder)
+    warm_up(jobs[0].composed[0], [o.input_line for o in parse(typed).for_hydra])
     check_all(jobs)
     run(folder, jobs, typed)
 
@@ -51,7 +53,7 @@ def values(override: Any) -> list[str]:
     """The words that an override stands for: one, or one a value."""
     if not override.is_sweep_override():
         return [override.input_line]
-    return [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
+    return [f"{override.get_key_element()}={_YAML.get(value, value)}" for value in override.sweep_string_iterator()]
 
 
 def in_order(typed: list[str]) -> list[Any]:
