@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import yaml
+from hydra import compose, initialize_config_dir
 from hydra.core.utils import JobStatus
 
 from ml2020.core.conf import CONF
@@ -204,8 +204,10 @@ def test_a_job_that_hydra_refuses_is_failed_with_its_sentence(tmp_path: Path, re
     assert status(made[0]) == "failed" and RunFolder.open(made[0].folder).facts["error"] == "no such thing"
 
 
-def test_the_keys_of_our_slurm_launcher_are_those_of_the_plugin():
-    config = pytest.importorskip("hydra_plugins.hydra_submitit_launcher.config")
-    ours = yaml.safe_load((CONF / "hydra" / "launcher" / "submitit_slurm.yaml").read_text())
-    assert set(ours) <= set(config.SlurmQueueConf.__dataclass_fields__)
-    assert ours["_target_"] == config.SlurmQueueConf._target_
+def test_the_slurm_launcher_with_a_gpu_is_the_plugins_with_other_numbers():
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        words = ["hydra/launcher=slurm_gpu", "hydra.launcher.partition=gpu"]
+        launcher = compose("train", words, return_hydra_config=True).hydra.launcher
+    assert launcher._target_.endswith("SlurmLauncher") and launcher.partition == "gpu" and launcher.tasks_per_node == 1
+    assert (launcher.gpus_per_node, launcher.timeout_min, launcher.mem_gb) == (1, 240, 16)

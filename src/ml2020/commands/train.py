@@ -124,6 +124,8 @@ def _sweep(typed: list[str]) -> None:
 
     if several := [o.input_line for o in parse(typed).groups if o.key_or_group in ("task", "experiment") and o.is_sweep_override()]:
         raise TypedError(f"{several[0]} names several homeworks, whose metrics cannot be ranked; type a line for each")
+    if strange := [o.input_line for o in parse(typed).for_hydra if not o.input_line.startswith(_LAUNCHER)]:
+        raise TypedError(f"{strange[0]} has no meaning here; of Hydra's keys hydra/launcher and hydra.launcher.* can be typed")
     if processes.place().world > 1:
         raise TypedError("a sweep starts its own processes; type it without torchrun or srun")
     if cfg.study is not None and cfg.sweep.method != "optuna":
