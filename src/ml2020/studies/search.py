@@ -20,7 +20,7 @@ from ml2020.core.errors import TypedError, UserError, at_least
 from ml2020.core.folder import RunFolder, in_use
 from ml2020.core.pruning import open_study
 from ml2020.studies import summary
-from ml2020.studies.jobs import Job, attempt, prepare, train_job, warm_up
+from ml2020.studies.jobs import Job, attempt, prepare, train_job, wait_for, warm_up
 from ml2020.studies.launch import through_launcher
 from ml2020.studies.objectives import Objective, objectives_of, values_of_run
 from ml2020.studies.space import as_word, distributions, ranges
@@ -119,6 +119,9 @@ class Search:
             for job in batch:
                 self.tell(job)
             batch = []
+        for job in map(self.job, self.trials("RUNNING")):  # of other processes, which tell their values themselves
+            if (job.folder / "run.json").is_file():
+                wait_for(job.folder)
 
     def left_behind(self) -> list[Job]:
         """Trials without an end that no process works on."""
