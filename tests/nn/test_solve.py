@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from ml2020.nn.solve import eigen, solve
+from ml2020.nn.solve import eigen, gram, solve
 
 
 def test_a_regular_system_is_solved():
@@ -21,3 +21,9 @@ def test_a_singular_one_gets_the_solution_of_least_length_as_numpys_pinv():
     a, b = x.T @ x, x.T @ x[:, 2]
     np.testing.assert_allclose(solve(torch.tensor(a), torch.tensor(b)).numpy(), np.linalg.pinv(a, hermitian=True) @ b, atol=1e-10)
     assert len(eigen(torch.tensor(a))[0]) == 4
+
+
+def test_the_gram_matrix_is_the_sum_of_outer_products():
+    x = torch.tensor([[1.0, 2.0], [3.0, -1.0], [0.0, 4.0]], dtype=torch.float64)
+    assert gram(x).tolist() == [[10.0, -1.0], [-1.0, 21.0]]
+    assert gram(x[:0]).tolist() == [[0.0, 0.0], [0.0, 0.0]]

@@ -1,9 +1,14 @@
-"""Linear systems that may be singular."""
+"""Sums of squares and products, and linear systems that may be singular."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
+
+
+def gram(x: Tensor) -> Tensor:
+    """x' x (d, d) of x (n, d). On the CPU by numpy, which computes one half of what is symmetric; torch computes both."""
+    return torch.from_numpy(x.numpy().T @ x.numpy()) if x.device.type == "cpu" else x.T @ x
 
 
 def eigen(a: Tensor) -> tuple[Tensor, Tensor]:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ml2020.core.data import DataModule
 from ml2020.core.errors import one_of, within
 from ml2020.core.module import Phase
-from ml2020.nn.solve import eigen, solve
+from ml2020.nn.solve import eigen, gram, solve
 from ml2020.tasks.hw02_classification.model import TwoClasses
 
 
@@ -66,7 +66,7 @@ class Generative(TwoClasses):
         x = self.standardised(rows)
         z = torch.cat([x, torch.ones_like(x[:, :1])], 1)
         own = [z[labels == c] for c in (0, 1)]
-        self.sums += self.summed(torch.stack([part.T @ part for part in own]))[0]
+        self.sums += self.summed(torch.stack([gram(part) for part in own]))[0]
         if self.trainer.is_last_batch:
             self.solve()
 

@@ -13,7 +13,7 @@ from ml2020.core.data import DataModule
 from ml2020.core.errors import at_least, one_of, within
 from ml2020.core.loaders import TensorLoader
 from ml2020.core.module import Phase
-from ml2020.nn.solve import solve
+from ml2020.nn.solve import gram, solve
 from ml2020.tasks.hw02_classification.bins import NEVER, measured
 from ml2020.tasks.hw02_classification.model import TwoClasses
 
@@ -94,14 +94,14 @@ class Logistic(TwoClasses):
         x, labels = batch
         odds, y = self.linear(x).squeeze(1), labels.to(x.dtype)
         p = odds.sigmoid()
-        weighted = (p * (1 - p))[:, None] * x
-        edge = weighted.sum(0)  # of the Hessian: the intercept's column is a column of ones
-        corner = (p * (1 - p)).sum()
+        weight = p * (1 - p)
+        edge = weight @ x  # of the Hessian: the intercept's column is a column of ones
+        corner = weight.sum()
         sums = (
             torch.tensor(float(len(y)), dtype=x.dtype, device=x.device),
             F.binary_cross_entropy_with_logits(odds, y, reduction="sum"),
-            torch.cat([x.T @ (p - y), (p - y).sum()[None]]),
-            torch.cat([torch.cat([x.T @ weighted, edge[:, None]], 1), torch.cat([edge, corner[None]])[None]]),
+            torch.cat([(p - y) @ x, (p - y).sum()[None]]),
+            torch.cat([torch.cat([gram(x * weight.sqrt()[:, None]), edge[:, None]], 1), torch.cat([edge, corner[None]])[None]]),
         )
         for buffer, value in zip((self.count, self.total, self.gradient, self.hessian), self.summed(*sums), strict=True):
             buffer += value
