@@ -292,3 +292,17 @@ def by_pictures(net: nn.Module, images: Tensor, power: int) -> dict[str, Tensor]
         yield from pairs
 
     return mean_power(net, images, directions, power, by_layers=False)
+
+
+def test_what_needs_labels_says_so_and_the_others_do_without():
+    net, images = nn.Linear(2, 2), torch.rand(3, 2)
+    for kind in ("empirical", "batched"):
+        with pytest.raises(TypedError, match=f"model.fisher={kind} needs labels, and the task has none"):
+            fisher(net, images, kind=kind)
+    assert_same(fisher(net, images), fisher(net, images, torch.zeros(3).long()), 0)
+    assert set(fisher(net, images, kind="original")) == {"weight", "bias"}
+
+
+def test_a_label_that_does_not_compete_is_an_error():
+    with pytest.raises(ValueError, match=r"label 2 is not among the units \[0, 1\]"):
+        fisher(nn.Linear(2, 3), torch.rand(3, 2), torch.tensor([0, 1, 2]), "empirical", units=[0, 1])

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
-from ml2020.core.errors import one_of
+from ml2020.core.errors import TypedError, one_of
 from ml2020.tasks.hw14_lifelong.layers import record
 
 KINDS = ("exact", "sampled", "empirical", "predicted", "batched", "original")
@@ -34,7 +34,7 @@ Directions = Callable[[Tensor, slice], Iterator[tuple[Tensor, Tensor]]]  # logit
 def fisher(
     net: nn.Module,
     images: Tensor,
-    labels: Tensor,
+    labels: Tensor | None = None,
     kind: str = "exact",
     *,
     units: Sequence[int] | None = None,
@@ -51,11 +51,13 @@ def fisher(
     batched    (1/B) sum_b (mean over batch b of grad log p_y)^2      a slip: signs cancel within a batch
     original   (1/n) (sum_i sum_c grad log p_c(x_i))^2                a slip: signs cancel everywhere, and it grows with n
 
-    `units`: the outputs that compete (all where None); labels are outputs. `batch_statistics`, for `original` alone: batch norm by the
-    statistics of the pictures themselves, which are then taken as one batch; another slip.
+    Only empirical and batched need labels. `units`: the outputs that compete (all where None); labels are outputs. `batch_statistics`,
+    for original alone: batch norm by the statistics of the pictures themselves, which are then taken as one batch; another slip.
     """
     one_of(KINDS, kind, "model.fisher")
-    answers = _places(labels, units)
+    if labels is None and kind in ("empirical", "batched"):
+        raise TypedError(f"model.fisher={kind} needs labels, and the task has none; exact, sampled and predicted do without")
+    answers = None if labels is None else _places(labels, units)
     if kind in ("batched", "original"):
         return _by_sums(net, images, answers, kind, units, batch_size, batch_statistics)
 
@@ -114,9 +116,8 @@ def scp(
     if slices is not None:
         vectors = nn.functional.normalize(torch.randn(slices, outputs, generator=generator), dim=1) * slices**-0.5
     short = torch.linalg.qr(vectors.double(), mode="r").R.to(images)  # at most K rows that give the same sum of squares
-    return {
-        name: (short @ torch.stack([row[name].flatten() for row in rows])).square().sum(0).view_as(w) for name, w in weights.items()
-    }
+    jacobian = {name: torch.stack([row[name].flatten() for row in rows]) for name in weights}  # (K, weights)
+    return {name: (short @ jacobian[name]).square().sum(0).view_as(weight) for name, weight in weights.items()}
 
 
 def mean_power(
@@ -167,7 +168,13 @@ def _per_picture(net: nn.Module, images: Tensor, d: Tensor, names: list[str], un
 
 
 def _by_sums(
-    net: nn.Module, images: Tensor, answers: Tensor, kind: str, units: Sequence[int] | None, batch_size: int, batch_statistics: bool
+    net: nn.Module,
+    images: Tensor,
+    answers: Tensor | None,
+    kind: str,
+    units: Sequence[int] | None,
+    batch_size: int,
+    batch_statistics: bool,
 ) -> Importance:
     """The two slips: the gradient of a sum over pictures, squared."""
     whole = kind == "original" and batch_statistics
@@ -217,9 +224,10 @@ def _selected(logits: Tensor, units: Sequence[int] | None) -> Tensor:
 
 
 def _places(labels: Tensor, units: Sequence[int] | None) -> Tensor:
-    """Labels as places among `units`."""
+    """Labels as places among `units`. Raises ValueError for one that is not among them."""
     if units is None:
         return labels
-    place = torch.full((max(units) + 1,), -1, device=labels.device)
-    place[list(units)] = torch.arange(len(units), device=labels.device)
-    return place[labels]
+    found = labels[:, None] == torch.tensor(units, device=labels.device)
+    if not found.any(1).all():
+        raise ValueError(f"label {int(labels[~found.any(1)][0])} is not among the units {list(units)}")
+    return found.int().argmax(1)

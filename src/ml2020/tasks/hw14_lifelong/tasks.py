@@ -39,7 +39,8 @@ class Task:
         if x.shape[1] < shape[0]:
             x = x.expand(-1, shape[0], -1, -1)
         if self.permutation is not None:
-            x = x.flatten(2).index_select(2, self.permutation.to(x.device)).view_as(x)
+            self.permutation = self.permutation.to(x.device)  # once: afterwards it is there
+            x = x.flatten(2).index_select(2, self.permutation).view_as(x)
         return x
 
 
