@@ -184,7 +184,7 @@ class Sample(Tasks):
         order = torch.from_numpy(digits.evenly(labels, self.seed))
         y, cut = torch.from_numpy(labels), EMBEDDED[name][2]
         splits = {split: (x[own], y[own]) for split, own in (("test", order[:cut]), ("train", order[cut:]))}
-        return Task(name, splits, ground=float(name == "opt"))
+        return Task(name, splits, ground=255 if name == "opt" else 0)
 
 
 def in_form(pictures: Tensor, shape: Sequence[int]) -> Tensor:
