@@ -23,7 +23,7 @@ def over_training(curves: dict[str, Series], ends: list[int]) -> Figure:
         axes.text((start + end) / 2, 101, f"learns {name}", ha="center", va="bottom", fontsize=8, color="0.35")
     axes.set(xlabel="step", ylabel="validation accuracy, %", ylim=(0, 106))
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=8, loc="lower left", ncols=2 if len(curves) > 5 else 1)
+    axes.legend(fontsize=8, loc="best", ncols=2 if len(curves) > 5 else 1)
     return figure
 
 
@@ -72,7 +72,7 @@ def trade_off(rows: list[dict[str, Any]], table: list[str] | None = None) -> Fig
     axes.minorticks_off()
     axes.set(xlabel="lambda", ylabel="test accuracy at the end, %")
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
+    axes.legend(fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
     return figure
 
 
@@ -84,4 +84,30 @@ def importance(maps: np.ndarray, name: str) -> Figure:
     axes.set_axis_off()
     axes.set_title(f"importance of the pixels ({name})", fontsize=9)
     figure.colorbar(shown, ax=axes)
+    return figure
+
+
+def methods(rows: list[dict[str, Any]], table: list[str]) -> Figure:
+    """A study's arms: accuracy on the first and on the last task at the end, and their mean; each seed a dot."""
+    labels = list(dict.fromkeys(row["label"] for row in rows))
+    done = [row for row in rows if row.get("test/acc") is not None]
+    tasks = [key.removeprefix("test/acc_") for key in done[0] if key.startswith("test/acc_")]
+    figure = Figure(figsize=(7.5, 0.62 * len(labels) + 1.2), layout="constrained")
+    axes = figure.subplots()
+    shown = (
+        (f"test/acc_{tasks[0]}", tasks[0], _RED),
+        (f"test/acc_{tasks[-1]}", tasks[-1], "#2e8b57"),
+        ("test/acc", "mean over tasks", _BLUE),
+    )
+    for place, (key, name, colour) in enumerate(shown):
+        values = [[100 * row[key] for row in done if row["label"] == label] for label in labels]
+        where = np.arange(len(labels)) + 0.27 * (place - 1)
+        axes.barh(where, [np.mean(v) if v else 0.0 for v in values], 0.25, color=colour, label=name, alpha=0.85)
+        for y, seeds in zip(where, values, strict=True):
+            axes.plot(seeds, [y] * len(seeds), ".", color="black", ms=3)
+    axes.set_yticks(range(len(labels)), labels)
+    axes.set(xlabel="test accuracy at the end, % (dots: seeds)", xlim=(0, 100))
+    axes.invert_yaxis()
+    axes.grid(axis="x", alpha=0.3)
+    axes.legend(fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
     return figure
