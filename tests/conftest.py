@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import os
+import struct
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
@@ -65,3 +69,42 @@ def food(tmp_path: Path) -> Path:
     for i in range(5):
         Image.new("RGB", (40, 40), colours[i % 3]).save(tmp_path / "food" / "evaluation" / f"{i:04}.jpg")
     return tmp_path / "food"
+
+
+@pytest.fixture(scope="session")
+def digit_files() -> SimpleNamespace:
+    """Writers of small files in the layouts of MNIST, SVHN and USPS, each given a folder; test as training.
+
+    mnist(folder, x=..., y=..., packed=False): six pictures; svhn(folder, X=..., y=...): five; usps(folder, x_test=..., ...): four. An
+    array replaces the one of that name, None leaves it out. idx(array): the bytes of an idx file. x, y: MNIST's six.
+    """
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(0, 256, (6, 28, 28)).astype(np.uint8), np.array([3, 0, 9, 1, 1, 7], np.uint8)
+
+    def idx(array: np.ndarray) -> bytes:
+        return bytes((0, 0, 8, array.ndim)) + struct.pack(f">{array.ndim}I", *array.shape) + array.astype(np.uint8).tobytes()
+
+    def mnist(folder: Path, x: np.ndarray = x, y: np.ndarray = y, packed: bool = False) -> Path:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in ("train", "t10k"):
+            for what, array in (("images-idx3", x), ("labels-idx1", y)):
+                file = folder / f"{name}-{what}-ubyte{'.gz' if packed else ''}"
+                file.write_bytes(gzip.compress(idx(array)) if packed else idx(array))
+        return folder
+
+    def svhn(folder: Path, **changes: np.ndarray | None) -> Path:
+        from scipy.io import savemat
+
+        pictures = np.arange(5 * 3072, dtype=np.uint8).reshape(32, 32, 3, 5)
+        arrays = {"X": pictures, "y": np.array([[1], [10], [9], [2], [10]], np.uint8)} | changes
+        for split in ("train", "test"):
+            savemat(folder / f"{split}_32x32.mat", {name: array for name, array in arrays.items() if array is not None})
+        return folder
+
+    def usps(folder: Path, **changes: np.ndarray | None) -> Path:
+        pictures, labels = np.random.default_rng(1).integers(0, 256, (4, 16, 16)).astype(np.uint8), np.array([0, 9, 5, 5])
+        arrays = {f"{name}_{split}": a for split in ("train", "test") for name, a in (("x", pictures), ("y", labels))} | changes
+        np.savez(folder / "usps.npz", **{name: array for name, array in arrays.items() if array is not None})
+        return folder
+
+    return SimpleNamespace(idx=idx, mnist=mnist, svhn=svhn, usps=usps, x=x, y=y)

@@ -15,7 +15,7 @@ from ml2020.core.loaders import TensorLoader
 class Source:
     """What the data is, said in the terminal, in run.json and on figures.
 
-    `kind` is course, same kind, package, rendered or generated: what a figure on it may be compared with.
+    `kind` is course, same kind, public, package, rendered, generated or files: what a figure on it may be compared with.
     """
 
     name: str

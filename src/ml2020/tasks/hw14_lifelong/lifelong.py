@@ -1,0 +1,115 @@
+"""Learning tasks one after another: a phase a task, tested on all of them after each. By itself this is `naive`, which forgets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from ml2020.core.loaders import TensorLoader
+from ml2020.core.module import Module, Phase
+from ml2020.tasks.hw14_lifelong import figures, metrics, networks
+
+
+class Lifelong(Module):
+    """A network, and what it scores on every task. `net`, `hidden`, `width`: networks.make.
+
+    `carry_optimizer`: the optimizer's state goes on from task to task (van de Ven and Tolias 2019) instead of beginning anew.
+    """
+
+    choose_by = "last"  # the best on the mean of all tasks would be chosen with the tasks to come in view
+
+    def __init__(self, net: str = "cnn", hidden: Sequence[int] = (256, 256), width: int = 16, carry_optimizer: bool = False) -> None:
+        super().__init__()
+        self.kind, self.hidden, self.width, self.carry_optimizer = net, hidden, width, carry_optimizer
+
+    def configure(self, spec: dict[str, Any]) -> None:
+        """The network, and a matrix that fills up: accuracy on the test of task j after i tasks, (T + 1, T)."""
+        self.tasks, self.units, self.scenario, self.shape = spec["tasks"], spec["units"], spec["scenario"], spec["input"]
+        self.net = networks.make(self.kind, self.shape, len(spec["outputs"]), self.hidden, self.width)
+        count = len(self.tasks)
+        self.register_buffer("matrix", torch.full((count + 1, count), torch.nan, dtype=torch.float64))
+        self.scores = metrics.Scores(self.tasks)
+        self.current = 0
+
+    def phases(self, data: Any) -> Iterator[Phase]:
+        """One for each task, in order."""
+        self.data = data
+        reset = () if self.carry_optimizer else ("optimizer",)
+        for number, name in enumerate(self.tasks):
+            yield Phase(name, partial(self.enter, number), data.val_dataloader(), reset=reset)
+
+    def enter(self, number: int) -> TensorLoader:
+        """What task `number` is trained on."""
+        self.current = number
+        return self.data.train_loader(number)
+
+    def on_phase_start(self, phase: Phase) -> None:
+        """Before anything was learnt: what does a random network score?"""
+        if phase.name == self.tasks[0]:
+            self.matrix[0] = self.tested()
+
+    def on_phase_end(self, phase: Phase) -> None:
+        """A row of the matrix."""
+        self.matrix[1 + self.tasks.index(phase.name)] = self.tested()
+
+    @torch.no_grad()
+    def tested(self) -> Tensor:
+        """(T,) the accuracy on each task's test pictures."""
+        training, scores = self.training, metrics.Scores(self.tasks)
+        self.eval()
+        for images, labels, tasks in self.data.chain("test").to(self.device):
+            scores.add(self.competing(self.net(images), int(tasks[0])), labels, tasks)
+        self.train(training)
+        values = scores.take()
+        return torch.tensor([values[f"acc_{name}"] for name in self.tasks], dtype=torch.float64)
+
+    def competing(self, logits: Tensor, task: int) -> Tensor:
+        """The logits (n, outputs) of pictures of a task, with -inf where an output does not compete.
+
+        domain: all do. task: the task's own. class: those of all tasks met so far.
+        """
+        if self.scenario == "domain":
+            return logits
+        met = [task] if self.scenario == "task" else range(max(self.current, task) + 1)
+        own = torch.tensor([unit for number in met for unit in self.units[number]], device=logits.device)
+        others = torch.ones(logits.shape[1], dtype=torch.bool, device=logits.device).index_fill_(0, own, False)
+        return logits.masked_fill(others, -torch.inf)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(n, *input) -> logits (n, outputs)."""
+        return self.net(images)
+
+    def loss(self, batch: tuple[Tensor, ...]) -> Tensor:
+        """Cross-entropy on the task that is learnt, plus what the method asks for the sake of the others."""
+        images, labels = batch
+        return F.cross_entropy(self.competing(self.net(images), self.current), labels) + self.penalty()
+
+    def penalty(self) -> Tensor | float:
+        """Nothing: whatever is not trained on is forgotten."""
+        return 0.0
+
+    def evaluate_step(self, batch: tuple[Tensor, ...]) -> None:
+        images, labels, tasks = batch
+        self.scores.add(self.competing(self.net(images), int(tasks[0])), labels, tasks)
+
+    def evaluate_end(self) -> dict[str, float]:
+        """acc and loss, means over the tasks, and of each; for the test, at the end, what the matrix says about memory."""
+        values = self.scores.take()
+        if self.split == "test" and not self.matrix.isnan().any():
+            values |= metrics.memory(self.matrix.cpu())
+        return values
+
+    def figures(self, data: Any, history: Any) -> Iterator[tuple[str, Figure]]:
+        """Accuracy of every task over all training, and the matrix."""
+        curves = {name: history.series(f"val/acc_{name}") for name in self.tasks}
+        ends = [max(row["step"] for row in history.rows if row["phase"] == name) for name in self.tasks]
+        yield "accuracy_over_training", figures.over_training(curves, ends)
+        yield "matrix", figures.matrix(self.matrix.cpu().numpy(), self.tasks)
+        rows = zip(["nothing", *self.tasks], self.matrix.tolist(), strict=True)
+        self.keep("accuracy_matrix", ("after", *self.tasks), [(name, *(round(value, 4) for value in row)) for name, row in rows])
