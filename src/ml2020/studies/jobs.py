@@ -187,7 +187,8 @@ def same_config(folder: RunFolder, config: dict[str, Any]) -> None:
     """Refuse a folder whose run was made with another config. Raises TypedError naming the first key that differs."""
     ours, theirs = dotted(config), dotted(folder.config())
     for key in sorted(ours.keys() | theirs.keys()):
-        if ours.get(key) != theirs.get(key) and key not in _MAY_DIFFER:
+        words = key.startswith("task.") and not key.startswith(("task.name", "task.main."))  # for the terminal and for searches
+        if ours.get(key) != theirs.get(key) and not words and key not in _MAY_DIFFER:
             raise TypedError(
                 f"{folder.path} was made with {key}={theirs.get(key)}, not {ours.get(key)}; "
                 "give the new study a name of its own (name=WORD), or remove the old folder"

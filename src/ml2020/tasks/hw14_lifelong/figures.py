@@ -102,7 +102,7 @@ def methods(rows: list[dict[str, Any]], table: list[str]) -> Figure:
     for place, (key, name, colour) in enumerate(shown):
         values = [[100 * row[key] for row in done if row["label"] == label] for label in labels]
         where = np.arange(len(labels)) + 0.27 * (place - 1)
-        axes.barh(where, [np.mean(v) if v else 0.0 for v in values], 0.25, color=colour, label=name, alpha=0.85)
+        axes.barh(where, [np.mean(v) if v else 0.0 for v in values], 0.25, color=colour, label=key, alpha=0.85)
         for y, seeds in zip(where, values, strict=True):
             axes.plot(seeds, [y] * len(seeds), ".", color="black", ms=3)
     axes.set_yticks(range(len(labels)), labels)
