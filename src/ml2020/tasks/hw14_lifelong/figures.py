@@ -99,7 +99,7 @@ def methods(rows: list[dict[str, Any]], table: list[str]) -> Figure:
         (f"test/acc_{tasks[-1]}", tasks[-1], "#2e8b57"),
         ("test/acc", "mean over tasks", _BLUE),
     )
-    for place, (key, name, colour) in enumerate(shown):
+    for place, (key, _name, colour) in enumerate(shown):
         values = [[100 * row[key] for row in done if row["label"] == label] for label in labels]
         where = np.arange(len(labels)) + 0.27 * (place - 1)
         axes.barh(where, [np.mean(v) if v else 0.0 for v in values], 0.25, color=colour, label=key, alpha=0.85)
