@@ -11,8 +11,8 @@ import torch.nn.functional as F
 
 from ml2020.core.errors import TypedError
 from ml2020.tasks.hw14_lifelong.ewc import EWC
-from ml2020.tasks.hw14_lifelong.lifelong import Lifelong
 from ml2020.tasks.hw14_lifelong.mas import MAS
+from ml2020.tasks.hw14_lifelong.model import Lifelong
 from ml2020.tasks.hw14_lifelong.replay import Joint, Replay
 from ml2020.tasks.hw14_lifelong.scp import SCP
 from ml2020.tasks.hw14_lifelong.si import SI

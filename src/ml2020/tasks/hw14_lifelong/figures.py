@@ -94,12 +94,8 @@ def methods(rows: list[dict[str, Any]], table: list[str]) -> Figure:
     tasks = [key.removeprefix("test/acc_") for key in done[0] if key.startswith("test/acc_")]
     figure = Figure(figsize=(7.5, 0.62 * len(labels) + 1.2), layout="constrained")
     axes = figure.subplots()
-    shown = (
-        (f"test/acc_{tasks[0]}", tasks[0], _RED),
-        (f"test/acc_{tasks[-1]}", tasks[-1], "#2e8b57"),
-        ("test/acc", "mean over tasks", _BLUE),
-    )
-    for place, (key, _name, colour) in enumerate(shown):
+    shown = {f"test/acc_{tasks[0]}": _RED, f"test/acc_{tasks[-1]}": "#2e8b57", "test/acc": _BLUE}
+    for place, (key, colour) in enumerate(shown.items()):
         values = [[100 * row[key] for row in done if row["label"] == label] for label in labels]
         where = np.arange(len(labels)) + 0.27 * (place - 1)
         axes.barh(where, [np.mean(v) if v else 0.0 for v in values], 0.25, color=colour, label=key, alpha=0.85)

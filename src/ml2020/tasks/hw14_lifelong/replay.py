@@ -11,7 +11,7 @@ from torch import Tensor
 from ml2020.core.errors import at_least
 from ml2020.core.loaders import TensorLoader
 from ml2020.tasks.hw14_lifelong.ewc import first
-from ml2020.tasks.hw14_lifelong.lifelong import Lifelong
+from ml2020.tasks.hw14_lifelong.model import Lifelong
 
 
 class Replay(Lifelong):
