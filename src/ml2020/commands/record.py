@@ -73,9 +73,15 @@ def record_study(path: Path, name: str | None = None, root: Path | None = None) 
     with (path / "table.csv").open(newline="") as stream:
         rows = list(csv.reader(stream))
     target = _empty(name or path.name, root)
-    for file in ("table.csv", "sweep.csv", "figure.png"):
+    for file in ("table.csv", "figure.png"):
         if (path / file).is_file():
             shutil.copyfile(path / file, target / file)
+    with (path / "sweep.csv").open(newline="", encoding="utf8") as stream:
+        jobs = list(csv.DictReader(stream))
+    with (target / "sweep.csv").open("w", newline="", encoding="utf8") as stream:
+        writer = csv.DictWriter(stream, list(jobs[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(job | {"overrides": portable(job["overrides"])} for job in jobs)
     (target / "README.md").write_text(_study_page(target, said, folders, rows))
     return target
 
