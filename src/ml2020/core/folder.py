@@ -11,6 +11,8 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
@@ -90,6 +92,15 @@ class RunFolder:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise UserError(f"{self.path} is in use by another process") from None
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """The lock for a while."""
+        self.lock()
+        try:
+            yield
+        finally:
+            self.unlock()
 
     @property
     def lock_file(self) -> tuple[int, ...]:

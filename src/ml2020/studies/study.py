@@ -39,11 +39,10 @@ def run_study(cfg: Any, choices: dict[str, str | None], typed: list[str], launch
     jobs = plan(study, [word for word in typed if not word.startswith("hydra")], folder)
     check_all(jobs)
     terminal.say(f"{name}: {len(jobs)} jobs, in {folder}", style="bold")
-    lock = RunFolder(folder)
+    whole = RunFolder(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    lock.lock()
-    lock.write_json("study.json", {"schema": 1, "experiment": name, "typed": typed, "study": study})
-    with terminal.log_to(folder / "study.log"):
+    with whole.locked(), terminal.log_to(folder / "study.log"):
+        whole.write_json("study.json", {"schema": 1, "experiment": name, "typed": typed, "study": study})
         with summary.on_stop(folder):
             run_jobs(jobs, for_hydra)
         show(study, summary.close(folder, ranked_too=False), folder)

@@ -82,10 +82,9 @@ def run(
     except OSError as error:
         raise UserError(f"the folder of the sweep, {folder}, cannot be made: {error.strerror}; output_dir= chooses another") from None
     whole = RunFolder(folder)
-    whole.lock()
-    whole.write_json("sweep_jobs.json", {"schema": SCHEMA, "typed": typed, "jobs": [job.words for job in jobs]})
-    terminal.say(f"{len(jobs)} jobs, in {folder}", style="bold")
-    with terminal.log_to(folder / "sweep.log"), summary.on_stop(folder):
+    with whole.locked(), terminal.log_to(folder / "sweep.log"), summary.on_stop(folder):
+        whole.write_json("sweep_jobs.json", {"schema": SCHEMA, "typed": typed, "jobs": [job.words for job in jobs]})
+        terminal.say(f"{len(jobs)} jobs, in {folder}", style="bold")
         run_jobs(jobs, for_hydra, changes)
         summary.close(folder)
 
