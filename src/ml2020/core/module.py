@@ -83,6 +83,7 @@ class Module(pl.LightningModule):
         self.split = "val"
         self.share = 1.0  # weight of this process' part of the batch (TensorLoader.share)
         self._show: Callable[[str, Figure], None] | None = None
+        self._keep: Callable[[str, tuple[str, ...], list[tuple]], None] | None = None
 
     def __setattr__(self, name: str, value: Any) -> None:
         # Lightning notes the running hook's name about forty times a step, and nn.Module's own way of setting is slow (docs/core.md).
@@ -145,6 +146,11 @@ class Module(pl.LightningModule):
         """Keep a figure on disk and in TensorBoard under one name; outside a run it does nothing."""
         if self._show is not None:
             self._show(name, figure)
+
+    def keep(self, name: str, header: tuple[str, ...], rows: list[tuple]) -> None:
+        """Keep a table as NAME.csv in the run's folder; outside a run it does nothing."""
+        if self._keep is not None:
+            self._keep(name, header, rows)
 
     def training_step(self, batch: tuple[Tensor, ...], index: int) -> Tensor:
         loss = self.loss(batch)

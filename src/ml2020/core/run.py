@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import os
 from pathlib import Path
 from typing import Any
@@ -75,7 +77,7 @@ class Run:
             self.plan(1, 1).make(self.module.parameters())  # a wrong rate or schedule is told before the fit
         self.resumed = self.look_back()
         self.open_history()
-        self.module._show = self.show
+        self.module._show, self.module._keep = self.show, self.keep
         self.conductor = Conductor(folder.path, self.history, self.main, config["trainer"])
         if self.resumed:
             state = self.resumed["callbacks"]["Conductor"]
@@ -270,6 +272,13 @@ class Run:
         figure.text(0.995, 0.005, self.data.source.name, ha="right", va="bottom", fontsize=6, color="0.45")
         figure.savefig(target, dpi=110)
         self.history.figure(name, figure, self.conductor.step)
+
+    def keep(self, name: str, header: tuple[str, ...], rows: list[tuple]) -> None:
+        """Write a table as <name>.csv."""
+        if self.chief:
+            stream = io.StringIO()
+            csv.writer(stream, lineterminator="\n").writerows([header, *rows])
+            self.folder.write_text(f"{name}.csv", stream.getvalue())
 
     def finish(self) -> None:
         """metrics.json, the hparams row, the table, and what to type next."""

@@ -121,15 +121,15 @@ class Tweets(DataModule):
         return self.splits["pool"][0]
 
     def without_pool(self) -> str:
-        return f"{self.source.name} has no unlabelled texts, which self-training learns from"
+        return f"{self.source.name} has no unlabelled texts, which self-training learns from; model.rounds=0 learns from labels alone"
 
     def vectors(self, **settings: float) -> Tensor:
         """(words, dim) word vectors learned from labelled and unlabelled texts by skipgram.py, with its `settings`; cached."""
         return word_vectors(self.corpus, len(self.vocabulary), self.cache_dir, **settings)
 
-    def batches(self, *columns: Ragged | Tensor, **options: Any) -> LengthLoader:
+    def batches(self, *columns: Ragged | Tensor, kind: type[LengthLoader] = LengthLoader, **options: Any) -> LengthLoader:
         """A seeded loader of texts and what belongs to each; `options` as LengthLoader's, batch_size among them."""
-        return LengthLoader(columns, **{"batch_size": self.batch_size, "seed": self.run_seed, "pad_to": self.pad_to, **options})
+        return kind(columns, **{"batch_size": self.batch_size, "seed": self.run_seed, "pad_to": self.pad_to, **options})
 
     def numbered(self, texts: Ragged, *columns: Tensor, batch_size: int = 256) -> LengthLoader:
         """Each text once, by length: a batch is tokens, lengths, its rows of `columns`, and the texts' places among `texts`."""
@@ -151,8 +151,9 @@ class Tweets(DataModule):
         return self.numbered(self.pool)
 
     def predict_loader(self) -> LengthLoader:
-        """The texts to be named for a submission: batches of tokens, lengths and places in `ids`."""
-        return self.numbered(self.splits["predict" if "predict" in self.splits else "test"][0])
+        """The texts to be named for a submission: batches of tokens, lengths and ids."""
+        texts = self.splits["predict" if "predict" in self.splits else "test"][0]
+        return self.batches(texts, torch.tensor(self.ids), batch_size=256)
 
 
 class Generated(Tweets):
@@ -237,7 +238,7 @@ class Course(Tweets):
         return {"labelled": everything[np.flatnonzero(~own)], "val": everything[np.flatnonzero(own)]}
 
     def without_pool(self) -> str:
-        return f"there is no {self.folder / files.UNLABELLED}, whose texts self-training learns from"
+        return f"there is no {self.folder / files.UNLABELLED}, whose texts self-training learns from; model.rounds=0 does without"
 
     def predict_loader(self) -> LengthLoader:
         if "predict" not in self.splits:
