@@ -307,7 +307,7 @@ def test_no_unlabelled_texts_is_told(data: Generated):
     splits = dict(data.splits)
     try:
         del data.splits["pool"]
-        with pytest.raises(UserError, match="no unlabelled texts, which self-training learns from; model.rounds=0"):
+        with pytest.raises(UserError, match=r"no unlabelled texts, .*; model\.rounds=0"):
             list(module.phases(data))
     finally:
         data.splits.update(splits)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from typing import Any
 
@@ -153,4 +154,58 @@ def arms(rows: list[dict[str, Any]], table: list[str]) -> Figure:
     axes.set(xlabel=f"{judged}, % (dots: seeds)", xlim=(min(found) - 3, max(found) + 3))
     axes.invert_yaxis()
     axes.grid(axis="x", alpha=0.3)
+    return figure
+
+
+def by_threshold(rows: list[dict[str, Any]]) -> Figure | None:
+    """Of a sweep over model.threshold: accuracy; how many labels the pool was given, and how many of these are right."""
+    found: dict[float, list[dict[str, Any]]] = {}
+    for row in rows:
+        typed = re.search(r"model\.threshold=([0-9.]+)", row["overrides"])
+        if typed and row.get("train/pool_accepted") is not None:
+            found.setdefault(float(typed[1]), []).append(row)
+    if len(found) < 2:
+        return None
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    x = sorted(found)
+    for name, colour in (("val/acc", _GREY), ("test/acc", _BLUE)):
+        if all(row.get(name) is not None for t in x for row in found[t]):
+            left.errorbar(x, *_means(found, x, name, 100), fmt="o-", capsize=3, color=colour, label=name)
+    left.set(xlabel="threshold", ylabel="accuracy, %")
+    left.legend(fontsize=8)
+    left.grid(alpha=0.3)
+    right.bar(x, _means(found, x, "train/pool_accepted")[0], 0.4 * min(np.diff(x)), color=_BLUE, alpha=0.7)
+    right.set(xlabel="threshold", ylabel="labels given to the pool, all rounds")
+    if all(row.get("train/pool_right") is not None for t in x for row in found[t]):
+        shares = right.twinx()
+        shares.errorbar(x, *_means(found, x, "train/pool_right", 100), fmt="o-", capsize=3, color=_RED)
+        shares.set_ylabel("of these right, %", color=_RED)
+    return figure
+
+
+def _means(found: dict[float, list[dict[str, Any]]], x: list[float], name: str, scale: float = 1) -> tuple[list[float], list[float]]:
+    """Means and standard deviations over the jobs at each place."""
+    values = [[scale * row[name] for row in found[t]] for t in x]
+    return [float(np.mean(v)) for v in values], [float(np.std(v, ddof=1)) if len(v) > 1 else 0.0 for v in values]
+
+
+def two_sentences(rows: list[dict[str, Any]], table: list[str]) -> Figure:
+    """How likely positive each of the course's two sentences is to each arm; a dot a seed."""
+    arms = list(dict.fromkeys(row["label"] for row in rows))
+    figure = Figure(figsize=(6.4, 0.7 * len(arms) + 1.2), layout="constrained")
+    axes = figure.subplots()
+    for shift, (name, text, colour) in enumerate(
+        (("good_but_hot", "a good day, but it is hot", _RED), ("hot_but_good", "hot, but it is a good day", _BLUE))
+    ):
+        values = [[row[f"test/{name}"] for row in rows if row["label"] == arm and row.get(f"test/{name}") is not None] for arm in arms]
+        places = np.arange(len(arms)) + 0.36 * shift - 0.18
+        axes.barh(places, [np.mean(v) if v else 0 for v in values], 0.34, color=colour, alpha=0.6, label=f"today is {text}")
+        for place, seeds in zip(places, values, strict=True):
+            axes.plot(seeds, [place] * len(seeds), ".", color="black", ms=4)
+    axes.set_yticks(range(len(arms)), arms)
+    axes.set(xlabel="probability of positive (dots: seeds)", xlim=(0, 1))
+    axes.axvline(0.5, color="0.4", lw=0.8)
+    axes.invert_yaxis()
+    axes.legend(fontsize=7, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     return figure

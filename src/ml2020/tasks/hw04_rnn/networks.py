@@ -92,8 +92,10 @@ class Recurrent(nn.Module):
 
     def states(self, tokens: Tensor, lengths: Tensor) -> tuple[Tensor, Any]:
         """States (n, longest, width), zeros behind the last word, and what the RNN ends with."""
-        packed = pack_padded_sequence(self.embedding(tokens), lengths.cpu(), batch_first=True, enforce_sorted=False)
-        states, last = self.rnn(packed)
+        vectors = self.embedding(tokens)
+        if self.reads_padding:
+            return self.rnn(vectors)
+        states, last = self.rnn(pack_padded_sequence(vectors, lengths.cpu(), batch_first=True, enforce_sorted=False))
         return (states if self.pooling == "last" else pad_packed_sequence(states, batch_first=True)[0]), last
 
     def pooled(self, states: Tensor, lengths: Tensor) -> Tensor:

@@ -165,6 +165,16 @@ class SelfTraining(Sentiment):
         labels = torch.cat([labels.float()] * times + [self.given["labels"]])
         return self.data.batches(columns, labels, shuffle=True, kind=SameOrder if "same_order" in self.slips else LengthLoader)
 
+    def evaluate_end(self) -> dict[str, Tensor | float]:
+        """Sentiment's; for what was trained on also how many labels the pool was given in all rounds, and the share that is right."""
+        values = super().evaluate_end()
+        if self.split == "train" and self.told:
+            accepted = sum(row["accepted"] for row in self.told)
+            values["pool_accepted"] = float(accepted)
+            if "right" in self.told[0]:
+                values["pool_right"] = sum(row["accepted"] * row["right"] for row in self.told) / max(1, accepted)
+        return values
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["pseudo"] = {"given": dict(self.given), "told": [dict(row) for row in self.told]}
 
