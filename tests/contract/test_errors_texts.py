@@ -19,13 +19,13 @@ WRONG = [
     ([FOUR, "model.pool_per_round=0"], 2, "model.pool_per_round must be at least 1, not 0"),
     ([FOUR, "model.pool_per_round=many"], 2, "model.pool_per_round"),
     ([FOUR, "model.rounds=-1"], 2, "model.rounds must be at least 0, not -1"),
-    ([FOUR, "model.start=cold"], 2, "model.start must be one of warm, fresh, fresh_last"),
+    ([FOUR, "model.start=cold"], 2, "model.start takes warm or fresh or fresh_last, not cold"),
     ([FOUR, "model.slips=[same_text]"], 2, "did you mean same_texts?"),
     ([FOUR, "model.net.pooling=meen"], 2, "did you mean mean?"),
     ([FOUR, "model=hw04_bow", "model.vectors=skipgram"], 2, "for networks with an embedding of their words"),
     ([FOUR, "data.pool_size=0"], 2, "data.pool_size must be at least 1, not 0"),
     ([FOUR, "data.labels=5000"], 2, "data.labels must be at most 2000"),
-    ([FOUR, "model.trehshold=0.7"], 2, "did you mean threshold"),
+    ([FOUR, "model.trehshold=0.7"], 2, "did you mean model.threshold?"),
     ([FOUR, "data=hw04_tweets"], 1, "there is no data/hw04/training_label.txt"),
 ]
 
@@ -46,7 +46,11 @@ def test_it_is_one_sentence_and_leaves_nothing(
         ("", [], "folder/training_label.txt is empty"),
         (GOOD + "1 good\n", [], "line 31 has no +++$+++ between label and text"),
         (GOOD + "2 +++$+++ good\n", [], "line 31 has the label '2'; it must be 0 or 1"),
-        (GOOD, [], "there is no folder/training_nolabel.txt, whose texts self-training learns from; model.rounds=0"),
+        (
+            GOOD,
+            [],
+            "there are no unlabelled texts to learn from (in the course's folder: training_nolabel.txt); model=hw04_bilstm model.rounds=0",
+        ),
     ],
 )
 def test_broken_tweets_are_one_sentence(content: str, words: list[str], sentence: str, here: Path, told: Told, contents: Contents):

@@ -45,6 +45,7 @@ class Consistency(Sentiment):
 
     def configure(self, spec: dict[str, Any]) -> None:
         super().configure(spec)
+        self.need_unlabelled(spec)
         self.pad, self.unknown = spec["pad"], spec["unk"]
 
     def phases(self, data: Any) -> Iterator[Phase]:

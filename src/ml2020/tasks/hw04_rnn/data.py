@@ -42,7 +42,7 @@ class Tweets(DataModule):
     hidden, where it is known: {} for real tweets.
 
     `spec`: words, the vocabulary in the order of its numbers (`<pad>` 0, `<unk>` 1, then by frequency); pad and unk, those numbers;
-    pad_to; positives, the training texts' share of label 1; tested, the split that judges.
+    pad_to; positives, the training texts' share of label 1; tested, the split that judges; unlabelled, how many texts the pool has.
 
     The vocabulary holds the words seen `min_count` times in the labelled and the unlabelled texts, whose labels are not looked at and
     which are the same for every run's seed; or, with vocabulary=labelled, in the training texts alone.
@@ -98,6 +98,7 @@ class Tweets(DataModule):
             "pad_to": self.pad_to,
             "positives": self.splits["train"][1].double().mean().item(),
             "tested": "test" if "test" in self.splits else "val",
+            "unlabelled": len(self.texts.get("pool", [])),
         }
         words = {"train": "for training", "val": "for validation", "test": "for the test", "pool": "unlabelled", "predict": "to name"}
         self.counts = {words[split]: len(texts) for split, texts in self.texts.items()}
@@ -121,7 +122,7 @@ class Tweets(DataModule):
         return self.splits["pool"][0]
 
     def without_pool(self) -> str:
-        return f"{self.source.name} has no unlabelled texts, which self-training learns from; model.rounds=0 learns from labels alone"
+        return f"{self.source.name} has no unlabelled texts, which self-training learns from"
 
     def vectors(self, **settings: float) -> Tensor:
         """(words, dim) word vectors learned from labelled and unlabelled texts by skipgram.py, with its `settings`; cached."""
@@ -238,7 +239,7 @@ class Course(Tweets):
         return {"labelled": everything[np.flatnonzero(~own)], "val": everything[np.flatnonzero(own)]}
 
     def without_pool(self) -> str:
-        return f"there is no {self.folder / files.UNLABELLED}, whose texts self-training learns from; model.rounds=0 does without"
+        return f"there is no {self.folder / files.UNLABELLED}, whose texts self-training learns from"
 
     def predict_loader(self) -> LengthLoader:
         if "predict" not in self.splits:

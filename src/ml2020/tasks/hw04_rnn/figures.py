@@ -13,8 +13,8 @@ Series = tuple[list[int], list[float]]
 _BLUE, _GREY, _RED = "#1f5fa8", "0.6", "#c0392b"
 
 
-def curves(train_loss: Series, val_loss: Series, val_acc: Series) -> Figure:
-    """Loss and accuracy against training steps."""
+def curves(train_loss: Series, val_loss: Series, val_acc: Series, starts: dict[str, int]) -> Figure:
+    """Loss and accuracy against training steps; `starts`: the step before which each phase began."""
     figure = Figure(figsize=(8, 3.2), layout="constrained")
     left, right = figure.subplots(1, 2)
     left.plot(*train_loss, label="training", color=_GREY, lw=1)
@@ -25,6 +25,9 @@ def curves(train_loss: Series, val_loss: Series, val_acc: Series) -> Figure:
     right.set(xlabel="step", ylabel="validation accuracy")
     for axes in (left, right):
         axes.grid(alpha=0.3)
+        for name, step in starts.items():
+            axes.axvline(step, color="0.5", lw=0.8, ls=":")
+            axes.annotate(name, (step, 1), xycoords=("data", "axes fraction"), rotation=90, fontsize=6, color="0.4", va="top")
     return figure
 
 
@@ -36,7 +39,7 @@ def probabilities(odds: np.ndarray, labels: np.ndarray, split: str) -> Figure:
     bins = np.linspace(0, 1, 41)
     for label, word, colour in ((0, "negative", _RED), (1, "positive", _BLUE)):
         axes.hist(p[labels == label], bins, alpha=0.6, color=colour, label=f"truly {word}")
-    axes.set(xlabel="probability of positive", ylabel=f"texts ({split})")
+    axes.set(xlabel="probability of positive", ylabel=f"texts ({split})", yscale="log")
     axes.legend(fontsize=8)
     return figure
 
@@ -62,7 +65,7 @@ def mistakes(texts: list[str], odds: np.ndarray, labels: np.ndarray, split: str,
     """The texts that the network was surest of and wrong about."""
     wrong = np.flatnonzero((odds > 0) != (labels == 1))
     wrong = wrong[np.argsort(-np.abs(odds[wrong]), kind="stable")][:count]
-    figure = Figure(figsize=(9, 0.42 * len(wrong) + 0.6), layout="constrained")
+    figure = Figure(figsize=(9, 0.3 * len(wrong) + 0.6), layout="constrained")
     axes = figure.subplots()
     axes.axis("off")
     axes.set(xlim=(0, 1), ylim=(len(wrong), 0), title=f"surest mistakes ({split}): probability of positive, and what is true")

@@ -11,9 +11,10 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torchmetrics.functional.classification import binary_auroc
 
-from ml2020.core.errors import TypedError, one_of
+from ml2020.core.errors import TypedError, UserError, one_of
 from ml2020.core.loaders import TensorLoader
 from ml2020.core.module import Module, Phase
+from ml2020.core.network import network_figure
 from ml2020.data.text import Vocabulary, split_off
 from ml2020.tasks.hw04_rnn import figures
 
@@ -49,6 +50,14 @@ class Sentiment(Module):
         self.pad_to = spec["pad_to"]
         self.batches: list[tuple[Tensor, ...]] = []
         self.kept: dict[str, tuple[Tensor, Tensor, Tensor]] = {}
+
+    def need_unlabelled(self, spec: dict[str, Any]) -> None:
+        """Refuse data without unlabelled texts. Raises UserError."""
+        if not spec["unlabelled"]:
+            raise UserError(
+                "there are no unlabelled texts to learn from (in the course's folder: training_nolabel.txt); "
+                "model=hw04_bilstm model.rounds=0 learns from labels alone"
+            )
 
     def phases(self, data: Any) -> Iterator[Phase]:
         self.data = data
@@ -113,10 +122,15 @@ class Sentiment(Module):
 
     def figures(self, data: Any, history: Any) -> Iterator[tuple[str, Figure]]:
         """Learning curves, how sure it is, the surest mistakes; where there is attention, the words that count."""
-        yield "curves", figures.curves(*(history.series(name) for name in ("train/loss", "val/loss", "val/acc")))
+        starts = {row["phase"]: row["step"] for row in reversed(history.rows)}
+        yield "curves", figures.curves(*(history.series(name) for name in ("train/loss", "val/loss", "val/acc")), starts)
         odds, labels, place = (part.numpy() for part in self.kept[self.tested])
         yield "probabilities", figures.probabilities(odds, labels, self.tested)
         yield "mistakes", figures.mistakes([data.texts[self.tested][i] for i in place], odds, labels, self.tested)
+        yield (
+            "network",
+            network_figure(self, torch.ones(1, self.pad_to or 12, dtype=torch.int64), torch.tensor([min(self.pad_to or 12, 12)])),
+        )
         if getattr(self.net, "score", None) is not None:
             texts = data.splits[self.tested][0]
             tokens, lengths = texts.padded(torch.arange(min(12, len(texts))), data.pad_to)

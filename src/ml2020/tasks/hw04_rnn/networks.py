@@ -93,9 +93,12 @@ class Recurrent(nn.Module):
     def states(self, tokens: Tensor, lengths: Tensor) -> tuple[Tensor, Any]:
         """States (n, longest, width), zeros behind the last word, and what the RNN ends with."""
         vectors = self.embedding(tokens)
+        if not self.reads_padding:
+            vectors = pack_padded_sequence(vectors, lengths.cpu(), batch_first=True, enforce_sorted=False)
+        with torch.autocast("cpu", enabled=False):  # many CPUs have no LSTM in bf16
+            states, last = self.rnn(vectors)
         if self.reads_padding:
-            return self.rnn(vectors)
-        states, last = self.rnn(pack_padded_sequence(vectors, lengths.cpu(), batch_first=True, enforce_sorted=False))
+            return states, last
         return (states if self.pooling == "last" else pad_packed_sequence(states, batch_first=True)[0]), last
 
     def pooled(self, states: Tensor, lengths: Tensor) -> Tensor:

@@ -82,25 +82,28 @@ class SelfTraining(Sentiment):
         self.given: dict[str, Tensor] = {"texts": torch.zeros(0, dtype=torch.int64), "labels": torch.zeros(0)}
         self.told: list[dict[str, float]] = []
 
+    def configure(self, spec: dict[str, Any]) -> None:
+        """Sentiment's. Raises UserError where a round has no texts to look at, TypedError where it has too few."""
+        super().configure(spec)
+        if self.rounds:
+            self.need_unlabelled(spec)
+            if self.per_round != "all" and self.per_round > spec["unlabelled"]:
+                raise TypedError(
+                    f"model.pool_per_round={self.per_round} is more than the {spec['unlabelled']:,} unlabelled texts; "
+                    "type a smaller one, or all"
+                )
+
     def phases(self, data: Any) -> Iterator[Phase]:
         """labelled, then round1, round2, ..."""
         self.data = data
         yield Phase("labelled", self.mixed_loader, data.val_dataloader())
         if self.rounds:
             self.order = torch.randperm(len(data.pool), generator=torch.Generator().manual_seed(data.run_seed))
-            self.check(len(self.order))
         for number in range(1, self.rounds + 1):
             fresh = self.start == "fresh" or (self.start == "fresh_last" and number == self.rounds)
             reset = ("optimizer", "weights") if fresh else ("optimizer",)
             epochs = self.fresh_epochs if fresh else self.round_epochs
             yield Phase(f"round{number}", self.mixed_loader, data.val_dataloader(), epochs=epochs, reset=reset)
-
-    def check(self, pool: int) -> None:
-        """Refuse more texts a round than there are. Raises TypedError."""
-        if self.per_round != "all" and self.per_round > pool:
-            raise TypedError(
-                f"model.pool_per_round={self.per_round} is more than the {pool:,} unlabelled texts; type a smaller one, or all"
-            )
 
     def on_phase_end(self, phase: Phase) -> None:
         """The network as it is now labels the texts of the round that follows; after the last round, what it learned from is kept."""
