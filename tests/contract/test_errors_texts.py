@@ -49,7 +49,7 @@ def test_it_is_one_sentence_and_leaves_nothing(
         (
             GOOD,
             [],
-            "there are no unlabelled texts to learn from (in the course's folder: training_nolabel.txt); model=hw04_bilstm model.rounds=0",
+            "no unlabelled texts to learn from (in the course's folder: training_nolabel.txt)",
         ),
     ],
 )

@@ -48,7 +48,7 @@ def layers(module: nn.Module, *example: Tensor) -> list[Layer]:
 
 
 def network_figure(module: nn.Module, *example: Tensor) -> Figure:
-    """What `module` does with one sample, `example`: a row a layer: name, kind, output shape, parameters, and a bar of its share of all parameters."""
+    """A row a layer, for one sample, `example`: name, kind, output shape, parameters, and a bar of its share of all parameters."""
     rows = [layer for layer in layers(module, *example) if layer.kind not in ("Identity",)]
     total = sum(layer.parameters for layer in rows)
     most = max((layer.parameters for layer in rows), default=1) or 1
