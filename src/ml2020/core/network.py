@@ -19,12 +19,14 @@ class Layer:
     parameters: int
 
 
-def layers(module: nn.Module, example: Tensor) -> list[Layer]:
-    """The leaves in the order of their calls, with the shapes of their outputs for one sample."""
+def layers(module: nn.Module, *example: Tensor) -> list[Layer]:
+    """The leaves in the order of their calls, with the shapes of their outputs for one sample; of several outputs the first."""
     called: list[Layer] = []
 
     def note(name: str) -> object:
         def hook(leaf: nn.Module, inputs: tuple, output: object) -> None:
+            while isinstance(output, tuple):  # a packed sequence is one too
+                output = output[0]
             if isinstance(output, Tensor):
                 count = sum(p.numel() for p in leaf.parameters(recurse=False))
                 called.append(Layer(name, type(leaf).__name__, tuple(output.shape[1:]), count))
@@ -36,7 +38,8 @@ def layers(module: nn.Module, example: Tensor) -> list[Layer]:
     training = module.training
     try:
         with torch.no_grad():
-            module.eval()(example.to(next(module.parameters(), example).device))
+            device = next(module.parameters(), example[0]).device
+            module.eval()(*(part.to(device) for part in example))
     finally:
         module.train(training)
         for handle in handles:
@@ -44,9 +47,9 @@ def layers(module: nn.Module, example: Tensor) -> list[Layer]:
     return called
 
 
-def network_figure(module: nn.Module, example: Tensor) -> Figure:
-    """A row a layer: name, kind, output shape, parameters, and a bar of its share of all parameters."""
-    rows = [layer for layer in layers(module, example) if layer.kind not in ("Identity",)]
+def network_figure(module: nn.Module, *example: Tensor) -> Figure:
+    """A row a layer, for one sample, `example`: name, kind, output shape, parameters, and a bar of its share of all parameters."""
+    rows = [layer for layer in layers(module, *example) if layer.kind not in ("Identity",)]
     total = sum(layer.parameters for layer in rows)
     most = max((layer.parameters for layer in rows), default=1) or 1
     figure = Figure(figsize=(7.5, 0.6 + 0.24 * len(rows)))
@@ -63,5 +66,5 @@ def network_figure(module: nn.Module, example: Tensor) -> Figure:
         axes.text(5.2, y, shape, **text)
         axes.text(7.9, y, f"{layer.parameters:,}" if layer.parameters else "", ha="right", **text)
         axes.barh(y, 1.9 * layer.parameters / most, left=8.1, height=0.7, color="tab:blue")
-    axes.text(0, len(rows), f"{total:,} parameters; for one input of {' x '.join(str(s) for s in example.shape[1:])}", **text)
+    axes.text(0, len(rows), f"{total:,} parameters; for one input of {' x '.join(str(s) for s in example[0].shape[1:])}", **text)
     return figure

@@ -42,7 +42,7 @@ class Tweets(DataModule):
     hidden, where it is known: {} for real tweets.
 
     `spec`: words, the vocabulary in the order of its numbers (`<pad>` 0, `<unk>` 1, then by frequency); pad and unk, those numbers;
-    pad_to; positives, the training texts' share of label 1; tested, the split that judges.
+    pad_to; positives, the training texts' share of label 1; tested, the split that judges; unlabelled, how many texts the pool has.
 
     The vocabulary holds the words seen `min_count` times in the labelled and the unlabelled texts, whose labels are not looked at and
     which are the same for every run's seed; or, with vocabulary=labelled, in the training texts alone.
@@ -98,6 +98,7 @@ class Tweets(DataModule):
             "pad_to": self.pad_to,
             "positives": self.splits["train"][1].double().mean().item(),
             "tested": "test" if "test" in self.splits else "val",
+            "unlabelled": len(self.texts.get("pool", [])),
         }
         words = {"train": "for training", "val": "for validation", "test": "for the test", "pool": "unlabelled", "predict": "to name"}
         self.counts = {words[split]: len(texts) for split, texts in self.texts.items()}
@@ -127,9 +128,9 @@ class Tweets(DataModule):
         """(words, dim) word vectors learned from labelled and unlabelled texts by skipgram.py, with its `settings`; cached."""
         return word_vectors(self.corpus, len(self.vocabulary), self.cache_dir, **settings)
 
-    def batches(self, *columns: Ragged | Tensor, **options: Any) -> LengthLoader:
+    def batches(self, *columns: Ragged | Tensor, kind: type[LengthLoader] = LengthLoader, **options: Any) -> LengthLoader:
         """A seeded loader of texts and what belongs to each; `options` as LengthLoader's, batch_size among them."""
-        return LengthLoader(columns, **{"batch_size": self.batch_size, "seed": self.run_seed, "pad_to": self.pad_to, **options})
+        return kind(columns, **{"batch_size": self.batch_size, "seed": self.run_seed, "pad_to": self.pad_to, **options})
 
     def numbered(self, texts: Ragged, *columns: Tensor, batch_size: int = 256) -> LengthLoader:
         """Each text once, by length: a batch is tokens, lengths, its rows of `columns`, and the texts' places among `texts`."""
@@ -151,8 +152,9 @@ class Tweets(DataModule):
         return self.numbered(self.pool)
 
     def predict_loader(self) -> LengthLoader:
-        """The texts to be named for a submission: batches of tokens, lengths and places in `ids`."""
-        return self.numbered(self.splits["predict" if "predict" in self.splits else "test"][0])
+        """The texts to be named for a submission: batches of tokens, lengths and ids."""
+        texts = self.splits["predict" if "predict" in self.splits else "test"][0]
+        return self.batches(texts, torch.tensor(self.ids), batch_size=256)
 
 
 class Generated(Tweets):

@@ -1,0 +1,68 @@
+"""Homework 4's wrong input: one sentence, nothing created, nothing written over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Told = Callable[..., tuple[int, str]]
+Contents = Callable[[Path], dict[str, str]]
+FOUR = "task=hw04_rnn"
+FILES = [FOUR, "data=hw04_tweets", "data.path=folder"]
+GOOD = "".join(f"{i % 2} +++$+++ text {i} {'good' if i % 2 else 'bad'}\n" for i in range(30))
+
+WRONG = [
+    ([FOUR, "model.threshold=0.4"], 2, "model.threshold must lie between 0.5 and 1, not 0.4"),
+    ([FOUR, "model.threshold=1.5"], 2, "model.threshold must lie between 0.5 and 1, not 1.5"),
+    ([FOUR, "model.pool_per_round=0"], 2, "model.pool_per_round must be at least 1, not 0"),
+    ([FOUR, "model.pool_per_round=many"], 2, "model.pool_per_round"),
+    ([FOUR, "model.rounds=-1"], 2, "model.rounds must be at least 0, not -1"),
+    ([FOUR, "model.start=cold"], 2, "model.start takes warm or fresh or fresh_last, not cold"),
+    ([FOUR, "model.slips=[same_text]"], 2, "did you mean same_texts?"),
+    ([FOUR, "model.net.pooling=meen"], 2, "did you mean mean?"),
+    ([FOUR, "model=hw04_bow", "model.vectors=skipgram"], 2, "for networks with an embedding of their words"),
+    ([FOUR, "data.pool_size=0"], 2, "data.pool_size must be at least 1, not 0"),
+    ([FOUR, "data.labels=5000"], 2, "data.labels must be at most 2000"),
+    ([FOUR, "model.trehshold=0.7"], 2, "did you mean model.threshold?"),
+    ([FOUR, "data=hw04_tweets"], 1, "there is no data/hw04/training_label.txt"),
+]
+
+
+@pytest.mark.parametrize(("words", "status", "sentence"), WRONG, ids=lambda value: " ".join(value) if isinstance(value, list) else None)
+def test_it_is_one_sentence_and_leaves_nothing(
+    words: list[str], status: int, sentence: str, here: Path, told: Told, contents: Contents
+):
+    before = contents(here)
+    code, said = told("train.py", *words)
+    assert sentence in said and code == status
+    assert contents(here) == before
+
+
+@pytest.mark.parametrize(
+    ("content", "words", "sentence"),
+    [
+        ("", [], "folder/training_label.txt is empty"),
+        (GOOD + "1 good\n", [], "line 31 has no +++$+++ between label and text"),
+        (GOOD + "2 +++$+++ good\n", [], "line 31 has the label '2'; it must be 0 or 1"),
+        (
+            GOOD,
+            [],
+            "no unlabelled texts to learn from (in the course's folder: training_nolabel.txt)",
+        ),
+    ],
+)
+def test_broken_tweets_are_one_sentence(content: str, words: list[str], sentence: str, here: Path, told: Told, contents: Contents):
+    Path("folder", "training_label.txt").write_text(content)
+    before = contents(here)
+    code, said = told("train.py", *FILES, *words)
+    assert sentence in said and code == 1 and contents(here) == before
+
+
+def test_more_texts_a_round_than_there_are_is_one_sentence(here: Path, told: Told, contents: Contents):
+    Path("folder", "training_label.txt").write_text(GOOD)
+    Path("folder", "training_nolabel.txt").write_text("good\nbad\n")
+    before = contents(here)
+    code, said = told("train.py", *FILES, "data.min_count=1")
+    assert "model.pool_per_round=5000 is more than the 2 unlabelled texts" in said and code == 2 and contents(here) == before
