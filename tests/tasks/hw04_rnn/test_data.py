@@ -198,11 +198,7 @@ def test_texts_to_be_named_keep_their_ids(tmp_path: Path):
     (tmp_path / "hw04" / "testing_data.txt").write_text("id,text\n7,good\n3,bad and bad\n")
     data = Course(str(tmp_path / "hw04"))
     data.prepare()
-    rows = {
-        data.ids[int(place)]: int(length)
-        for _, lengths, places in data.predict_loader()
-        for place, length in zip(places, lengths, strict=True)
-    }
+    rows = {int(text): int(length) for _, lengths, ids in data.predict_loader() for text, length in zip(ids, lengths, strict=True)}
     assert rows == {7: 1, 3: 3}
 
 
