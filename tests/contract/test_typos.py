@@ -48,7 +48,8 @@ def meant_and_typed(rng: random.Random) -> tuple[str, list[str]]:
         right, valid, wrong = group, set(groups()), slip(group, rng)
         line = [f"{wrong}={rng.choice(options(group))}"] + ([] if group in ("task", "experiment") else [f"task={task}"])
     else:
-        right = rng.choice(options(group))
+        family = task.split("_")[0]  # another homework's model is no answer to a slip in this one's
+        right = rng.choice([o for o in options(group) if group not in ("model", "data") or o.startswith(f"{family}_")])
         valid, wrong = set(options(group)), slip(right, rng)
         line = [f"{group}={wrong}"] + ([] if group in ("task", "experiment") else [f"task={task}"])
     return (right, line) if wrong not in valid and re.fullmatch(r"\w[\w.]*\w", wrong) else meant_and_typed(rng)
