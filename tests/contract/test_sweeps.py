@@ -108,7 +108,7 @@ def test_every_launcher_gives_the_same_table(tmp_path: Path):
 
 @pytest.mark.full
 def test_a_sweep_with_failing_jobs_that_is_killed_twice_ends_with_the_table_of_an_undisturbed_one(tmp_path: Path):
-    """Nine jobs finish; three fail: a loss that is not finite, a value its owner refuses, a file that is not there."""
+    """Two jobs finish; ten fail in three ways: a loss that is not finite, a value its owner refuses, a file that is not there."""
     missing = tmp_path / "nowhere"
     words = ["-m", *WORDS, f"data_dir={missing}", "data=hw01_sample,hw01_course", "optimizer.lr=0.3,1e30", "model.columns.hours=3,9,12"]
     whole = train(*words, f"output_dir={tmp_path / 'whole'}")
