@@ -66,8 +66,8 @@ def run_jobs(jobs: list[Job], for_hydra: Sequence[str] = (), changes: dict[str, 
     missing = [job for job in jobs if prepare(job, changes or {}, len(jobs))]
     if missing:
         warm_up(missing[0].composed[0], for_hydra)
-        with Watch(missing, len(jobs)) as watch:
-            through_launcher(lambda launch: attempt(missing, launch, watch), train_job, jobs[0].folder.parent, for_hydra)
+        with Watch(missing, len(jobs)):
+            through_launcher(lambda launch: attempt(missing, launch), train_job, jobs[0].folder.parent, for_hydra)
 
 
 def prepare(job: Job, changes: dict[str, Any], count: int) -> bool:
@@ -87,7 +87,7 @@ def prepare(job: Job, changes: dict[str, Any], count: int) -> bool:
     return True
 
 
-def attempt(jobs: list[Job], launch: Callable[..., Sequence[Any]], watch: Watch | None = None) -> None:
+def attempt(jobs: list[Job], launch: Callable[..., Sequence[Any]]) -> None:
     """Launch the jobs; where a launcher's own worker dies with its jobs, launch again what did not end."""
     deaths = dict.fromkeys((job.number for job in jobs), 0)
     while jobs:

@@ -95,6 +95,11 @@ def groups(found: list[dict[str, Any]], main: dict[str, str]) -> list[dict[str, 
 
 def write(folder: Path) -> list[dict[str, Any]]:
     """sweep.csv and sweep.json beside the jobs' folders; gives their rows."""
+    return _written(folder)[0]
+
+
+def _written(folder: Path) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """`write`; gives what `_ranked` gives: the folders are read once."""
     found, main = _ranked(folder)
     if not found:
         raise TypedError(f"{folder} holds no jobs (no folders with a run.json)")
@@ -109,13 +114,12 @@ def write(folder: Path) -> list[dict[str, Any]]:
     content = {"main": main, "groups": groups(found, main), "jobs": found}
     half.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf8")
     os.replace(half, folder / "sweep.json")
-    return found
+    return found, main
 
 
 def show(folder: Path, ranked_too: bool = True) -> list[dict[str, Any]]:
     """Write the summary, and say it: the ranked table (a study has its own), the picture, what failed, and how to repeat the best."""
-    found = write(folder)
-    main = _ranked(folder)[1]
+    found, main = _written(folder)
     ranked = groups(found, main)
     best = [row for row in found if row["main"] is not None]
     if best:

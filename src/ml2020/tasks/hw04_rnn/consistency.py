@@ -59,6 +59,7 @@ class Consistency(Sentiment):
         yield Phase("labelled", loader, data.val_dataloader())
 
     def loss(self, batch: tuple[Tensor, ...]) -> Tensor:
+        """The loss at the top, of tokens (n, t), lengths (n,) and labels (n,), -1 where a text has none."""
         tokens, lengths, labels = batch
         known = labels >= 0
         odds = self(tokens, lengths)

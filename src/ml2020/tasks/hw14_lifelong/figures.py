@@ -76,17 +76,6 @@ def trade_off(rows: list[dict[str, Any]], table: list[str] | None = None) -> Fig
     return figure
 
 
-def importance(maps: np.ndarray, name: str) -> Figure:
-    """How important the weights are that read each pixel, (h, w)."""
-    figure = Figure(figsize=(3.6, 3.4), layout="constrained")
-    axes = figure.subplots()
-    shown = axes.imshow(maps, cmap="magma")
-    axes.set_axis_off()
-    axes.set_title(f"importance of the pixels ({name})", fontsize=9)
-    figure.colorbar(shown, ax=axes)
-    return figure
-
-
 def methods(rows: list[dict[str, Any]], table: list[str]) -> Figure:
     """A study's arms: accuracy on the first and on the last task at the end, and their mean; each seed a dot."""
     labels = list(dict.fromkeys(row["label"] for row in rows))

@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Sequence
 
-from torch import Tensor, nn
+from torch import nn
 
 from ml2020.core.errors import at_least, one_of, whole_numbers
 
@@ -44,11 +44,3 @@ def original(shape: Sequence[int], outputs: int) -> nn.Sequential:
     for a, b in itertools.pairwise(channels):
         inner += [nn.Conv2d(a, b, 3, padding=1), nn.BatchNorm2d(b), nn.LeakyReLU(0.3)]  # Keras' default slope
     return nn.Sequential(*inner, nn.Flatten(), nn.Linear(32 * shape[-2] * shape[-1], outputs))
-
-
-def importance_map(importance: Sequence[Tensor], shape: Sequence[int]) -> Tensor | None:
-    """(h, w): how important the weights are that read each pixel; None for a network whose first layer is no dense one."""
-    first = importance[0]
-    if first.ndim != 2 or first.shape[1] != math.prod(shape):
-        return None
-    return first.sum(0).view(*shape).sum(0)

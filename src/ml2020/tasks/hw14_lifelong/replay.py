@@ -34,6 +34,7 @@ class Replay(Lifelong):
         return super().enter(number)
 
     def loss(self, batch: tuple[Tensor, ...]) -> Tensor:
+        """The task's own loss and that of kept pictures, by the number of tasks that each speaks for."""
         now = super().loss(batch)
         if not self.current:
             return now
