@@ -7,7 +7,6 @@ from typing import Any
 import torch
 
 from ml2020.core.errors import TypedError, at_least, one_of, within
-from ml2020.core.module import Phase
 from ml2020.tasks.hw14_lifelong.fisher import KINDS, fisher
 from ml2020.tasks.hw14_lifelong.quadratic import Quadratic
 
@@ -33,35 +32,16 @@ class EWC(Quadratic):
         self.strength = at_least(0, ewc_lambda, "model.ewc_lambda") / 2
         self.fisher = one_of(KINDS, fisher, "model.fisher")
         self.samples = fisher_samples if fisher_samples == "all" else at_least(1, fisher_samples, "model.fisher_samples")
-        self.online, self.gamma = online, within(0, 1, gamma, "model.gamma")
+        gamma = within(0, 1, gamma, "model.gamma")
+        self.latest, self.fading = online, gamma if online else 1.0
         self.batch_statistics = batch_statistics
         if batch_statistics and fisher != "original":
             raise TypedError("model.batch_statistics is a slip of model.fisher=original alone")
 
-    def on_phase_end(self, phase: Phase) -> None:
-        """Measure what mattered for the task that ends here, and hold it."""
-        super().on_phase_end(phase)
-        if self.strength and phase.name != self.tasks[-1]:
-            number = self.tasks.index(phase.name)
-            images, labels = self.samples_of(number)
-            units = None if self.scenario == "domain" else self.units[number]
-            generator = torch.Generator().manual_seed(self.data.run_seed * 1_009 + number)
-            more = {"batch_statistics": True} if self.batch_statistics else {}
-            found = fisher(self.net, images, labels, self.fisher, units=units, generator=generator, **more)
-            self.hold(found, keep=self.gamma if self.online else 1.0, latest=self.online)
-
-    def samples_of(self, number: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """The first training pictures of a task in its own order, and their labels."""
-        return first(self.data.plain_loader(number, "train").to(self.device), self.samples)
-
-
-def first(loader: Any, count: int | str) -> tuple[torch.Tensor, torch.Tensor]:
-    """The first `count` (all) pictures and labels of a loader."""
-    images, labels, found = [], [], 0
-    for x, y in loader:
-        images.append(x), labels.append(y)
-        found += len(y)
-        if count != "all" and found >= count:
-            break
-    end = None if count == "all" else count
-    return torch.cat(images)[:end], torch.cat(labels)[:end]
+    def measure(self, number: int) -> dict[str, torch.Tensor]:
+        """The Fisher information of a task."""
+        images, labels = self.pictures(number, self.samples)
+        units = None if self.scenario == "domain" else self.units[number]
+        generator = torch.Generator().manual_seed(self.data.run_seed * 1_009 + number)
+        more = {"batch_statistics": True} if self.batch_statistics else {}
+        return fisher(self.net, images, labels, self.fisher, units=units, generator=generator, **more)

@@ -49,6 +49,17 @@ class Lifelong(Module):
         self.current = number
         return self.data.train_loader(number)
 
+    def pictures(self, number: int, count: int | str) -> tuple[Tensor, Tensor]:
+        """The first `count` (all) training pictures and labels of a task, in an order of which every stretch holds each class."""
+        images, labels, found = [], [], 0
+        for x, y in self.data.plain_loader(number, "train").to(self.device):
+            images.append(x), labels.append(y)
+            found += len(y)
+            if count != "all" and found >= count:
+                break
+        end = None if count == "all" else count
+        return torch.cat(images)[:end], torch.cat(labels)[:end]
+
     def on_phase_start(self, phase: Phase) -> None:
         """Before anything was learnt: what does a random network score?"""
         if phase.name == self.tasks[0]:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ml2020.core.module import Phase
 from ml2020.tasks.hw14_lifelong.model import Lifelong
 
 
@@ -20,6 +21,8 @@ class Quadratic(Lifelong):
     """
 
     strength: float
+    fading = 1.0  # what earlier importance is multiplied by when a task is added
+    latest = False  # whether the anchor is where the last task left the weights, for all tasks, instead of their mean by importance
 
     def configure(self, spec: dict[str, Any]) -> None:
         super().configure(spec)
@@ -39,19 +42,25 @@ class Quadratic(Lifelong):
     def weights(self) -> list[nn.Parameter]:
         return list(self.net.parameters())
 
-    @torch.no_grad()
-    def hold(self, importance: dict[str, Tensor], keep: float = 1.0, latest: bool = False) -> None:
-        """Add a finished task: its importance at the weights as they are now.
+    def measure(self, number: int) -> dict[str, Tensor]:
+        """How important each weight, by its name, was for the task that ends."""
+        raise NotImplementedError
 
-        `keep`: what earlier importance is multiplied by. `latest`: the anchor is where the weights are now, for all tasks (MAS, SI,
-        online EWC), instead of the mean of where each task left them, by importance.
-        """
+    def on_phase_end(self, phase: Phase) -> None:
+        """Measure what mattered for the task that ends here, and hold it."""
+        super().on_phase_end(phase)
+        if self.strength and phase.name != self.tasks[-1]:
+            self.hold(self.measure(self.tasks.index(phase.name)))
+
+    @torch.no_grad()
+    def hold(self, importance: dict[str, Tensor]) -> None:
+        """Add a finished task: its importance at the weights as they are now."""
         named = dict(self.net.named_parameters())
         for name, old, anchor in zip(named, self.importance.parameters(), self.anchor.parameters(), strict=True):
             new = importance.get(name, torch.zeros_like(old))
-            old.mul_(keep).add_(new)
+            old.mul_(self.fading).add_(new)
             share = torch.where(old > 0, new / old.clamp_min(torch.finfo(old.dtype).tiny), 0.0)
-            anchor.copy_(named[name] if latest else anchor + share * (named[name] - anchor))
+            anchor.copy_(named[name] if self.latest else anchor + share * (named[name] - anchor))
 
 
 def shadow(net: nn.Module) -> nn.Module:

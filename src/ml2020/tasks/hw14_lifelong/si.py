@@ -18,6 +18,8 @@ class SI(Quadratic):
     Omega_i adds up omega_i / (D_i^2 + xi) over the tasks, D_i how far the weight went in the task (eq. 5), and is never negative.
     """
 
+    latest = True
+
     def __init__(self, si_c: float = 0.1, xi: float = 0.1, **options: Any) -> None:
         super().__init__(**options)
         self.strength = at_least(0, si_c, "model.si_c")
@@ -51,9 +53,7 @@ class SI(Quadratic):
         self.slopes, self.before = [], []
 
     @torch.no_grad()
-    def on_phase_end(self, phase: Phase) -> None:
-        super().on_phase_end(phase)
-        if phase.name != self.tasks[-1]:
-            parts = zip(self.net.named_parameters(), self.path.parameters(), self.began.parameters(), strict=True)
-            found = {name: (path / ((w - began).square() + self.xi)).clamp_min(0) for (name, w), path, began in parts}
-            self.hold(found, latest=True)
+    def measure(self, number: int) -> dict[str, torch.Tensor]:
+        """What the task adds to Omega."""
+        parts = zip(self.net.named_parameters(), self.path.parameters(), self.began.parameters(), strict=True)
+        return {name: (path / ((w - began).square() + self.xi)).clamp_min(0) for (name, w), path, began in parts}
