@@ -9,7 +9,10 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -80,17 +83,23 @@ def test_joblib_trains_the_jobs_of_a_sweep_and_one_that_dies_is_named(tmp_path: 
     assert "failed: 1_seed=1: the training process was ended by SIGKILL" in out
 
 
+def pids(output: Path, job: str) -> set[int]:
+    """The number of the process that trains a job of the sweep below `output`, while it does."""
+    found = set()
+    for file in output.glob(f"*/sweeps/*/{job}/run.json"):
+        with suppress(ValueError):
+            facts = json.loads(file.read_text())
+            if facts["status"] == "running" and facts.get("pid"):
+                found.add(facts["pid"])
+    return found
+
+
 def wait_for_process(output: Path, job: str) -> int:
     """The number of the process that trains a job, once it does."""
     until = time.monotonic() + 120
     while time.monotonic() < until:
-        for file in output.glob(f"*/sweeps/*/{job}/run.json"):
-            try:
-                facts = json.loads(file.read_text())
-            except ValueError:
-                continue
-            if facts["status"] == "running" and facts.get("pid"):
-                return facts["pid"]
+        for pid in pids(output, job):
+            return pid
         time.sleep(0.05)
     raise AssertionError(f"{job} never began")
 
@@ -106,22 +115,48 @@ def test_every_launcher_gives_the_same_table(tmp_path: Path):
     assert len(tables["basic"]) == 8 and tables["joblib"] == tables["basic"] == tables["submitit_local"]
 
 
+@contextmanager
+def killing(output: Path, job: str) -> Iterator[None]:
+    """Meanwhile the process that trains `job` gets SIGKILL, as often as it begins."""
+    ended, killed = threading.Event(), set()
+
+    def watch() -> None:
+        while not ended.wait(0.02):
+            for pid in pids(output, job) - killed:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+                killed.add(pid)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    yield
+    ended.set()
+    thread.join()
+    assert killed
+
+
 @pytest.mark.full
-def test_a_sweep_with_failing_jobs_that_is_killed_twice_ends_with_the_table_of_an_undisturbed_one(tmp_path: Path):
-    """Two jobs finish; ten fail in three ways: a loss that is not finite, a value its owner refuses, a file that is not there."""
-    missing = tmp_path / "nowhere"
-    words = ["-m", *WORDS, f"data_dir={missing}", "data=hw01_sample,hw01_course", "optimizer.lr=0.3,1e30", "model.columns.hours=3,9,12"]
-    whole = train(*words, f"output_dir={tmp_path / 'whole'}")
+def test_a_sweep_with_three_failing_jobs_that_is_killed_twice_ends_with_the_table_of_an_undisturbed_one(tmp_path: Path):
+    """Of twelve jobs nine finish; the others: a loss that is not finite, a value that is refused, a process that is killed."""
+    words = ["-m", *WORDS, "optimizer.lr=0.1,0.2,0.3,1e30,0.4,0.5,0.6,-1,0.7,0.8,0.9,1"]
+    victim = "10_optimizer.lr=0.9"
+    with killing(tmp_path / "whole", victim):
+        whole = train(*words, f"output_dir={tmp_path / 'whole'}")
     assert whole.returncode == 1
-    draw = random.Random(7)
-    train(*words, f"output_dir={tmp_path / 'cut'}", kill_after=draw.uniform(6, 20))
-    folder = sweep_folder(tmp_path / "cut")
-    train(f"resume={folder}", kill_after=draw.uniform(6, 20))
-    done = train(f"resume={folder}")
+    with killing(tmp_path / "cut", victim):
+        draw = random.Random(7)
+        train(*words, f"output_dir={tmp_path / 'cut'}", kill_after=draw.uniform(11, 18))
+        folder = sweep_folder(tmp_path / "cut")
+        assert len(list(folder.glob("*/metrics.json"))) < 9
+        train(f"resume={folder}", kill_after=draw.uniform(11, 18))
+        done = train(f"resume={folder}")
     assert done.returncode == 1
     expected = rows(sweep_folder(tmp_path / "whole"))
     assert len(expected) == 12 and rows(folder) == expected
-    assert len({row["error"].split(";")[0] for row in expected if row["status"] == "failed"}) >= 3
+    failed = [row for row in expected if row["status"] == "failed"]
+    assert len(failed) == 3
+    for sentence in ("the loss is nan", "optimizer.lr must be at least 0, not -1", "ended by SIGKILL"):
+        assert sum(sentence in row["error"] for row in failed) == 1, sentence
 
 
 @pytest.mark.full
