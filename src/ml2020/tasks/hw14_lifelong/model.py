@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from ml2020.core.errors import at_least
 from ml2020.core.loaders import TensorLoader
 from ml2020.core.module import Module, Phase
 from ml2020.tasks.hw14_lifelong import figures, metrics, networks
@@ -19,13 +20,22 @@ from ml2020.tasks.hw14_lifelong import figures, metrics, networks
 class Lifelong(Module):
     """A network, and what it scores on every task. `net`, `hidden`, `width`: networks.make.
 
-    `carry_optimizer`: the optimizer's state goes on from task to task (van de Ven and Tolias 2019) instead of beginning anew.
+    `task_steps`: how long a task is trained, in steps; by default trainer.max_epochs says it. `carry_optimizer`: the optimizer's state
+    goes on from task to task (van de Ven and Tolias 2019) instead of beginning anew.
     """
 
     choose_by = "last"  # the best on the mean of all tasks would be chosen with the tasks to come in view
 
-    def __init__(self, net: str = "cnn", hidden: Sequence[int] = (256, 256), width: int = 16, carry_optimizer: bool = False) -> None:
+    def __init__(
+        self,
+        net: str = "cnn",
+        hidden: Sequence[int] = (256, 256),
+        width: int = 16,
+        task_steps: int | None = None,
+        carry_optimizer: bool = False,
+    ) -> None:
         super().__init__()
+        self.task_steps = task_steps if task_steps is None else at_least(1, task_steps, "model.task_steps")
         self.kind, self.hidden, self.width, self.carry_optimizer = net, hidden, width, carry_optimizer
 
     def configure(self, spec: dict[str, Any]) -> None:
@@ -42,7 +52,7 @@ class Lifelong(Module):
         self.data = data
         reset = () if self.carry_optimizer else ("optimizer",)
         for number, name in enumerate(self.tasks):
-            yield Phase(name, partial(self.enter, number), data.val_dataloader(), reset=reset)
+            yield Phase(name, partial(self.enter, number), data.val_dataloader(), steps=self.task_steps, reset=reset)
 
     def enter(self, number: int) -> TensorLoader:
         """What task `number` is trained on."""
