@@ -139,3 +139,9 @@ def test_the_courses_two_sentences_are_one_to_a_bag_of_words_and_two_to_a_recurr
 def test_options_out_of_range_are_named(options: dict, sentence: str):
     with pytest.raises(TypedError, match=sentence):
         Recurrent(WORDS, PAD, UNKNOWN, **options)
+
+
+def test_an_embedding_that_starts_at_random_is_quiet_and_padding_is_silent():
+    torch.manual_seed(0)
+    table = Embedding(2000, 64, PAD, UNKNOWN).table.weight
+    assert 0.098 < table[1:].std() < 0.102 and not table[PAD].any()

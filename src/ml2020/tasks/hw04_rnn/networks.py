@@ -10,6 +10,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from ml2020.core.errors import at_least, one_of, within
 
+NEW_SPREAD = 0.1  # standard deviation of the numbers of an embedding that starts at random
 POOLS = ("last", "mean", "max", "mean_max", "attention")
 
 
@@ -23,6 +24,9 @@ class Embedding(nn.Module):
     def __init__(self, words: int, dim: int, pad: int, unknown: int, word_dropout: float = 0.0, dropout: float = 0.0) -> None:
         super().__init__()
         self.table = nn.Embedding(words, dim, padding_idx=pad)
+        # Torch's default of 1 is loud: a word that no labelled text holds would keep a vector as long as those that learned something.
+        with torch.no_grad():
+            self.table.weight.mul_(NEW_SPREAD)
         self.pad, self.unknown = pad, unknown
         self.word_dropout = within(0, 0.9, word_dropout, "model.net.word_dropout")
         self.dropout = nn.Dropout1d(within(0, 0.9, dropout, "model.net.embedding_dropout"))

@@ -1,4 +1,4 @@
-"""Homework 4's wrong input: one sentence, nothing created, nothing written over."""
+"""Wrong input of homeworks 4 and 14, which train in many phases: one sentence, nothing created, nothing written over."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 Told = Callable[..., tuple[int, str]]
 Contents = Callable[[Path], dict[str, str]]
 FOUR = "task=hw04_rnn"
+FOURTEEN = "task=hw14_lifelong"
 FILES = [FOUR, "data=hw04_tweets", "data.path=folder"]
 GOOD = "".join(f"{i % 2} +++$+++ text {i} {'good' if i % 2 else 'bad'}\n" for i in range(30))
 
@@ -27,6 +28,20 @@ WRONG = [
     ([FOUR, "data.labels=5000"], 2, "data.labels must be at most 2000"),
     ([FOUR, "model.trehshold=0.7"], 2, "did you mean model.threshold?"),
     ([FOUR, "data=hw04_tweets"], 1, "there is no data/hw04/training_label.txt"),
+    ([FOURTEEN, "model.ewc_lambda=-1"], 2, "model.ewc_lambda must be at least 0, not -1"),
+    ([FOURTEEN, "model.ewc_lambda=strong"], 2, "model.ewc_lambda"),
+    ([FOURTEEN, "model.lambda=10"], 2, "model.lambda"),
+    ([FOURTEEN, "model.fisher=exakt"], 2, "did you mean exact?"),
+    ([FOURTEEN, "model.fisher_samples=0"], 2, "model.fisher_samples must be at least 1, not 0"),
+    ([FOURTEEN, "model.task_steps=0"], 2, "model.task_steps must be at least 1, not 0"),
+    ([FOURTEEN, "data.tasks=[house]"], 2, "data.tasks names 1 task; at least two are needed, such as [house,mnist]"),
+    ([FOURTEEN, "data.tasks=[house,minst]"], 2, "there is no task minst; did you mean mnist?"),
+    ([FOURTEEN, "data.tasks=house"], 2, "data.tasks takes a list, such as [house,mnist], not house"),
+    ([FOURTEEN, "data.form=28"], 2, "data.form takes 28x28x1 or 32x32x3, not 28"),
+    ([FOURTEEN, "model=hw14_mas", "model.ewc_lambda=3"], 2, "model.ewc_lambda"),
+    ([FOURTEEN, "model=hw14_replay", "model.memory=0"], 2, "model.memory must be at least 1, not 0"),
+    ([FOURTEEN, "data=hw14_permuted_mnist"], 1, "there is no train-images-idx3-ubyte"),
+    ([FOURTEEN, "model=hw14_ecw"], 2, "did you mean hw14_ewc?"),
 ]
 
 
