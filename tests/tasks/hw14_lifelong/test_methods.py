@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +14,7 @@ from ml2020.core.errors import TypedError
 from ml2020.tasks.hw14_lifelong.ewc import EWC
 from ml2020.tasks.hw14_lifelong.mas import MAS
 from ml2020.tasks.hw14_lifelong.model import Lifelong
+from ml2020.tasks.hw14_lifelong.networks import original
 from ml2020.tasks.hw14_lifelong.replay import Joint, Replay
 from ml2020.tasks.hw14_lifelong.scp import SCP
 from ml2020.tasks.hw14_lifelong.si import SI
@@ -206,5 +208,25 @@ def test_outputs_compete_as_the_scenario_says(scenario: str, task: int, current:
 def test_a_wrong_strength_is_one_sentence():
     with pytest.raises(TypedError, match=r"model.ewc_lambda must be at least 0, not -1"):
         EWC(ewc_lambda=-1)
-    with pytest.raises(TypedError, match=r"model.batch_statistics is a slip of model.fisher=original alone"):
-        EWC(batch_statistics=True)
+
+
+@pytest.mark.parametrize("batch_statistics", [False, True])
+def test_the_slip_reads_the_test_with_its_own_statistics_and_leaves_no_trace(batch_statistics: bool):
+    spec = SPEC | {"input": [1, 28, 28]}
+    module = made(Lifelong, spec, batch_statistics=batch_statistics)
+    module.net = original([1, 28, 28], 3).double()
+    images, labels = torch.rand(30, 1, 28, 28, dtype=torch.float64), torch.arange(30) % 3
+    parts = [(images[:20], labels[:20]), (images[20:], labels[20:])]
+
+    class Loader(list):
+        def to(self, device: Any) -> Loader:
+            return self
+
+    module.data.plain_loader = lambda number, split: Loader(parts)
+    twin = copy.deepcopy(module.net).train(batch_statistics)
+    with torch.no_grad():
+        expected = F.cross_entropy(twin(images), labels)
+    buffers = [buffer.clone() for buffer in module.net.buffers()]
+    module.measure_all(0)
+    torch.testing.assert_close(module.losses[0], expected.expand(3))
+    assert all(torch.equal(a, b) for a, b in zip(buffers, module.net.buffers(), strict=True))

@@ -11,6 +11,7 @@ from ml2020.tasks.hw14_lifelong.metrics import (
     Scores,
     average_accuracy,
     backward_transfer,
+    by_stage,
     forgetting,
     forward_transfer,
     memory,
@@ -77,3 +78,15 @@ def test_scores_are_kept_by_task_and_averaged_over_tasks_not_pictures():
     scores.add(torch.tensor([sure]), torch.tensor([1]), torch.tensor([1]))
     scores.add(torch.tensor([sure]), torch.tensor([0]), torch.tensor([0]))
     assert scores.take()["acc"] == 0.5  # nothing is left of what was taken
+
+
+def test_losses_are_named_by_task_and_stage():
+    found = by_stage(torch.tensor([[2.94, 2.51], [0.09, 11.89], [2.43, 0.69]], dtype=torch.float64), ["mnist", "svhn"])
+    assert found == {
+        "loss_mnist_start": 2.94,
+        "loss_svhn_start": 2.51,
+        "loss_mnist_after_mnist": 0.09,
+        "loss_svhn_after_mnist": 11.89,
+        "loss_mnist_after_svhn": 2.43,
+        "loss_svhn_after_svhn": 0.69,
+    }

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from ml2020.core.errors import TypedError, at_least, one_of, within
+from ml2020.core.errors import at_least, one_of, within
 from ml2020.tasks.hw14_lifelong.fisher import KINDS, fisher
 from ml2020.tasks.hw14_lifelong.quadratic import Quadratic
 
@@ -25,7 +25,6 @@ class EWC(Quadratic):
         fisher_samples: int | str = 500,
         online: bool = False,
         gamma: float = 1.0,
-        batch_statistics: bool = False,
         **options: Any,
     ) -> None:
         super().__init__(**options)
@@ -34,14 +33,11 @@ class EWC(Quadratic):
         self.samples = fisher_samples if fisher_samples == "all" else at_least(1, fisher_samples, "model.fisher_samples")
         gamma = within(0, 1, gamma, "model.gamma")
         self.latest, self.fading = online, gamma if online else 1.0
-        self.batch_statistics = batch_statistics
-        if batch_statistics and fisher != "original":
-            raise TypedError("model.batch_statistics is a slip of model.fisher=original alone")
 
     def measure(self, number: int) -> dict[str, torch.Tensor]:
         """The Fisher information of a task."""
         images, labels = self.pictures(number, self.samples)
         units = None if self.scenario == "domain" else self.units[number]
         generator = torch.Generator().manual_seed(self.data.run_seed * 1_009 + number)
-        more = {"batch_statistics": True} if self.batch_statistics else {}
+        more = {"batch_statistics": True} if self.batch_statistics and self.fisher == "original" else {}
         return fisher(self.net, images, labels, self.fisher, units=units, generator=generator, **more)

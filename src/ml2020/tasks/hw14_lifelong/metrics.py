@@ -41,6 +41,16 @@ def memory(matrix: Tensor) -> dict[str, float]:
     return {function.__name__: function(matrix) for function in functions}
 
 
+def by_stage(losses: Tensor, names: Sequence[str]) -> dict[str, float]:
+    """A matrix (T + 1, T) by names: loss_NAME_start, then loss_NAME_after_OTHER for each task in order."""
+    stages = ["start", *(f"after_{name}" for name in names)]
+    return {
+        f"loss_{name}_{stage}": value
+        for stage, row in zip(stages, losses.tolist(), strict=True)
+        for name, value in zip(names, row, strict=True)
+    }
+
+
 def _checked(matrix: Tensor) -> Tensor:
     """The matrix in float64, if it has the right shape."""
     if matrix.ndim != 2 or matrix.shape[1] < 2 or matrix.shape[0] != matrix.shape[1] + 1:

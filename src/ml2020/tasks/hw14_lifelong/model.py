@@ -14,14 +14,17 @@ from torch import Tensor
 from ml2020.core.errors import at_least
 from ml2020.core.loaders import TensorLoader
 from ml2020.core.module import Module, Phase
-from ml2020.tasks.hw14_lifelong import figures, metrics, networks
+from ml2020.tasks.hw14_lifelong import figures, fisher, metrics, networks
+
+FEW = 3  # tasks, up to which metrics.json holds the cross-entropy of each after each
 
 
 class Lifelong(Module):
     """A network, and what it scores on every task. `net`, `hidden`, `width`: networks.make.
 
     `task_steps`: how long a task is trained, in steps; by default trainer.max_epochs says it. `carry_optimizer`: the optimizer's state
-    goes on from task to task (van de Ven and Tolias 2019) instead of beginning anew.
+    goes on from task to task (van de Ven and Tolias 2019) instead of beginning anew. `batch_statistics`: a slip of the original, the
+    matrix is measured with batch norm in training mode, on all test pictures of a task at once.
     """
 
     choose_by = "last"  # the best on the mean of all tasks would be chosen with the tasks to come in view
@@ -33,17 +36,20 @@ class Lifelong(Module):
         width: int = 16,
         task_steps: int | None = None,
         carry_optimizer: bool = False,
+        batch_statistics: bool = False,
     ) -> None:
         super().__init__()
+        self.batch_statistics = batch_statistics
         self.task_steps = task_steps if task_steps is None else at_least(1, task_steps, "model.task_steps")
         self.kind, self.hidden, self.width, self.carry_optimizer = net, hidden, width, carry_optimizer
 
     def configure(self, spec: dict[str, Any]) -> None:
-        """The network, and a matrix that fills up: accuracy on the test of task j after i tasks, (T + 1, T)."""
+        """The network, and two matrices that fill up: accuracy and cross-entropy on the test of task j after i tasks, (T + 1, T)."""
         self.tasks, self.units, self.scenario, self.shape = spec["tasks"], spec["units"], spec["scenario"], spec["input"]
         self.net = networks.make(self.kind, self.shape, len(spec["outputs"]), self.hidden, self.width)
         count = len(self.tasks)
-        self.register_buffer("matrix", torch.full((count + 1, count), torch.nan, dtype=torch.float64))
+        for name in ("matrix", "losses"):
+            self.register_buffer(name, torch.full((count + 1, count), torch.nan, dtype=torch.float64))
         self.scores = metrics.Scores(self.tasks)
         self.current = 0
 
@@ -73,22 +79,24 @@ class Lifelong(Module):
     def on_phase_start(self, phase: Phase) -> None:
         """Before anything was learnt: what does a random network score?"""
         if phase.name == self.tasks[0]:
-            self.matrix[0] = self.tested()
+            self.measure_all(0)
 
     def on_phase_end(self, phase: Phase) -> None:
-        """A row of the matrix."""
-        self.matrix[1 + self.tasks.index(phase.name)] = self.tested()
+        """A row of the matrices."""
+        self.measure_all(1 + self.tasks.index(phase.name))
 
     @torch.no_grad()
-    def tested(self) -> Tensor:
-        """(T,) the accuracy on each task's test pictures."""
-        training, scores = self.training, metrics.Scores(self.tasks)
-        self.eval()
-        for images, labels, tasks in self.data.chain("test").to(self.device):
-            scores.add(self.competing(self.net(images), int(tasks[0])), labels, tasks)
-        self.train(training)
+    def measure_all(self, row: int) -> None:
+        """Fill a row of the matrices: every task's test pictures."""
+        scores = metrics.Scores(self.tasks)
+        with fisher.evaluating(self.net, self.batch_statistics):
+            for task in range(len(self.tasks)):
+                batches = self.data.plain_loader(task, "test").to(self.device)
+                for images, labels in [map(torch.cat, zip(*batches, strict=True))] if self.batch_statistics else batches:
+                    scores.add(self.competing(self.net(images), task), labels, torch.full_like(labels, task))
         values = scores.take()
-        return torch.tensor([values[f"acc_{name}"] for name in self.tasks], dtype=torch.float64)
+        for name, matrix in (("acc", self.matrix), ("loss", self.losses)):
+            matrix[row] = torch.tensor([values[f"{name}_{task}"] for task in self.tasks], dtype=torch.float64)
 
     def competing(self, logits: Tensor, task: int) -> Tensor:
         """The logits (n, outputs) of pictures of a task, with -inf where an output does not compete.
@@ -124,6 +132,8 @@ class Lifelong(Module):
         values = self.scores.take()
         if self.split == "test" and not self.matrix.isnan().any():
             values |= metrics.memory(self.matrix.cpu())
+            if len(self.tasks) <= FEW:
+                values |= metrics.by_stage(self.losses.cpu(), self.tasks)
         return values
 
     def figures(self, data: Any, history: Any) -> Iterator[tuple[str, Figure]]:
@@ -132,5 +142,6 @@ class Lifelong(Module):
         ends = [max(row["step"] for row in history.rows if row["phase"] == name) for name in self.tasks]
         yield "accuracy_over_training", figures.over_training(curves, ends)
         yield "matrix", figures.matrix(self.matrix.cpu().numpy(), self.tasks)
-        rows = zip(["nothing", *self.tasks], self.matrix.tolist(), strict=True)
-        self.keep("accuracy_matrix", ("after", *self.tasks), [(name, *(round(value, 4) for value in row)) for name, row in rows])
+        for name, matrix in (("accuracy_matrix", self.matrix), ("loss_matrix", self.losses)):
+            rows = zip(["nothing", *self.tasks], matrix.tolist(), strict=True)
+            self.keep(name, ("after", *self.tasks), [(after, *(round(value, 4) for value in row)) for after, row in rows])
