@@ -42,9 +42,8 @@ def record(paths: list[Path], name: str | None = None, root: Path | None = None)
     (target / "figures").mkdir(parents=True)
     for figure in _figures(folders[0]):
         shutil.copyfile(figure, target / "figures" / figure.name)
-    for file in ("metrics.csv", "submission.csv"):
-        if (folders[0].path / file).is_file():
-            shutil.copyfile(folders[0].path / file, target / file)
+    for file in sorted(folders[0].path.glob("*.csv")):  # the history, the submission, and tables that the model kept
+        shutil.copyfile(file, target / file.name)
     kept = {key: value for key, value in facts.items() if key not in ("spec", "schema", "overrides")}
     kept["command"] = portable(kept["command"])
     (target / "run.json").write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n")

@@ -41,6 +41,18 @@ def matrix(accuracies: np.ndarray, tasks: list[str]) -> Figure:
     return figure
 
 
+def importance(pixels: np.ndarray, tasks: list[str]) -> Figure:
+    """How firmly the first layer's weights of each pixel (h, w) are held after `tasks`, as a share of the largest."""
+    figure = Figure(figsize=(4.2, 3.6), layout="constrained")
+    axes = figure.subplots()
+    image = axes.imshow(pixels / max(pixels.max(), 1e-30), cmap="magma", vmin=0, vmax=1)
+    figure.colorbar(image, ax=axes, label="importance, share of the largest")
+    names = ", ".join(tasks) if len(tasks) < 4 else f"{len(tasks)} tasks"
+    axes.set(title=f"pixels that matter to {names}", xticks=[], yticks=[])
+    axes.title.set_size(9)
+    return figure
+
+
 def trade_off(rows: list[dict[str, Any]], table: list[str] | None = None) -> Figure | None:
     """Accuracy on the first and on the last task at the end, and their mean, against the strength of a method: lambda's trade-off.
 

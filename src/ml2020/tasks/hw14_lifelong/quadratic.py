@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from typing import Any
 
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from ml2020.core.module import Phase
+from ml2020.tasks.hw14_lifelong import figures
 from ml2020.tasks.hw14_lifelong.model import Lifelong
 
 
@@ -61,6 +64,13 @@ class Quadratic(Lifelong):
             old.mul_(self.fading).add_(new)
             share = torch.where(old > 0, new / old.clamp_min(torch.finfo(old.dtype).tiny), 0.0)
             anchor.copy_(named[name] if self.latest else anchor + share * (named[name] - anchor))
+
+    def figures(self, data: Any, history: Any) -> Iterator[tuple[str, Figure]]:
+        """Lifelong's; of a perceptron also the pixels whose weights are held."""
+        yield from super().figures(data, history)
+        if self.finished and isinstance(self.importance[0], nn.Flatten):
+            pixels = self.importance[1].weight.detach().sum(0).view(*self.shape).sum(0)
+            yield "importance", figures.importance(pixels.cpu().numpy(), self.tasks[:-1])
 
 
 def shadow(net: nn.Module) -> nn.Module:
