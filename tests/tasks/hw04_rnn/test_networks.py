@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from zlib import crc32
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from ml2020.core.errors import TypedError
 from ml2020.data.ragged import Ragged
 from ml2020.data.text import Vocabulary, split_off
 from ml2020.tasks.hw04_rnn.model import SENTENCES
-from ml2020.tasks.hw04_rnn.networks import POOLS, BagOfWords, Embedding, Recurrent
+from ml2020.tasks.hw04_rnn.networks import POOLS, BagOfWords, Embedding, Recurrent, pieces
 
 WORDS, PAD, UNKNOWN = 30, 0, 1
 TEXTS = Ragged.of([[5, 7, 2, 9, 4, 4, 11], [3], [8, 1, 6], [12, 13, 14, 15]])
@@ -145,3 +146,21 @@ def test_an_embedding_that_starts_at_random_is_quiet_and_padding_is_silent():
     torch.manual_seed(0)
     table = Embedding(2000, 64, PAD, UNKNOWN).table.weight
     assert 0.098 < table[1:].std() < 0.102 and not table[PAD].any()
+
+
+def test_pieces_of_a_word_are_its_three_to_five_letters_with_its_ends():
+    found = {crc32(piece.encode()) % 1000 for piece in ("<go", "goo", "ood", "od>", "<goo", "good", "ood>", "<good", "good>")}
+    assert set(pieces("good", 1000)) == found and pieces("a", 1000) == [crc32(b"<a>") % 1000]
+
+
+def test_a_words_vector_is_its_own_and_the_mean_of_its_pieces():
+    torch.manual_seed(0)
+    embedding = Embedding(5, 4, PAD, UNKNOWN, grams=50).double()
+    embedding.spell(["<pad>", "<unk>", "good", "goood", "it"])
+    torch.nn.init.normal_(embedding.grams)
+    table, rows = embedding.table.weight, embedding.grams
+    found = embedding(torch.tensor([[2, 4, 3], [1, 0, 0]]))
+    torch.testing.assert_close(found[0, 0], table[2] + rows[pieces("good", 50)].mean(0))
+    torch.testing.assert_close(found[0, 1], table[4] + rows[pieces("it", 50)].mean(0))
+    torch.testing.assert_close(found[1, 0], table[1])
+    assert not found[1, 1:].any()

@@ -42,6 +42,8 @@ class Sentiment(Module):
         """The network for a vocabulary; `spec` as data.Tweets gives it."""
         self.words, self.tested = spec["words"], spec["tested"]
         self.net = self.make_net(words=len(self.words), pad=spec["pad"], unknown=spec["unk"])
+        if hasattr(self.net, "embedding"):
+            self.net.embedding.spell(self.words)
         if not hasattr(self.net, "embedding") and (self.frozen or self.vectors != "none"):
             raise TypedError("model.vectors and model.frozen are for networks with an embedding of their words; this one has none")
         if self.frozen:

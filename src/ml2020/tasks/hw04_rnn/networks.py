@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import zlib
+from collections.abc import Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from ml2020.core.errors import at_least, one_of, within
+from ml2020.data.ragged import Ragged
 
 NEW_SPREAD = 0.1  # standard deviation of the numbers of an embedding that starts at random
 POOLS = ("last", "mean", "max", "mean_max", "attention")
@@ -18,11 +22,15 @@ class Embedding(nn.Module):
     """(n, t) word numbers -> (n, t, dim) vectors; whole words are left out at random in training.
 
     `word_dropout`: the share of words that become `unknown` (Iyyer et al. 2015); `dropout`: of the vectors' numbers, the same ones in
-    every word of a text (Gal and Ghahramani 2016).
+    every word of a text (Gal and Ghahramani 2016). `grams`: a word's vector is its own plus the mean of the vectors of its pieces of 3
+    to 5 letters, which are hashed into so many rows (Bojanowski et al. 2017); 0 is none. See `spell`.
     """
 
-    def __init__(self, words: int, dim: int, pad: int, unknown: int, word_dropout: float = 0.0, dropout: float = 0.0) -> None:
+    def __init__(
+        self, words: int, dim: int, pad: int, unknown: int, word_dropout: float = 0.0, dropout: float = 0.0, grams: int = 0
+    ) -> None:
         super().__init__()
+        self.grams = nn.Parameter(torch.zeros(grams, dim)) if at_least(0, grams, "model.net.grams") else None
         self.table = nn.Embedding(words, dim, padding_idx=pad)
         # Torch's default of 1 is loud: a word that no labelled text holds would keep a vector as long as those that learned something.
         with torch.no_grad():
@@ -34,7 +42,30 @@ class Embedding(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         if self.training and self.word_dropout:
             tokens = without_words(tokens, self.word_dropout, self.pad, self.unknown)
-        return self.dropout(self.table(tokens).mT).mT
+        return self.dropout(self.vectors(tokens).mT).mT
+
+    def vectors(self, tokens: Tensor) -> Tensor:
+        """(n, t) -> (n, t, dim)."""
+        if self.grams is None:
+            return self.table(tokens)
+        own, place = tokens.unique(return_inverse=True)
+        pieces = Ragged(self.piece_rows, self.piece_ends)[own]
+        spelled = F.embedding_bag(pieces.tokens.long(), self.grams, pieces.offsets[:-1], mode="mean")
+        return self.table(tokens) + spelled[place]
+
+    def spell(self, words: Sequence[str]) -> None:
+        """Tell how the words are written, in the order of their numbers; the pieces of padding and of unknown words are none."""
+        if self.grams is not None:
+            silent = {self.pad, self.unknown}
+            written = Ragged.of([[] if i in silent else pieces(word, len(self.grams)) for i, word in enumerate(words)])
+            self.register_buffer("piece_rows", written.tokens, persistent=False)  # the vocabulary says them again
+            self.register_buffer("piece_ends", written.offsets, persistent=False)
+
+
+def pieces(word: str, rows: int) -> list[int]:
+    """The numbers of the pieces of 3 to 5 letters of a word between < and >, by a hash that is the same on every machine."""
+    word = f"<{word}>"
+    return [zlib.crc32(word[i : i + n].encode()) % rows for n in (3, 4, 5) for i in range(len(word) - n + 1)]
 
 
 def without_words(tokens: Tensor, share: float, pad: int, unknown: int) -> Tensor:
@@ -66,13 +97,14 @@ class Recurrent(nn.Module):
         dropout: float = 0.4,
         word_dropout: float = 0.0,
         embedding_dropout: float = 0.0,
+        grams: int = 0,
         reads_padding: bool = False,
     ) -> None:
         super().__init__()
         for key, value in (("dim", dim), ("hidden", hidden), ("layers", layers)):
             at_least(1, value, f"model.net.{key}")
         within(0, 0.9, dropout, "model.net.dropout"), at_least(0, dense, "model.net.dense")
-        self.embedding = Embedding(words, dim, pad, unknown, word_dropout, embedding_dropout)
+        self.embedding = Embedding(words, dim, pad, unknown, word_dropout, embedding_dropout, grams)
         kind = {"lstm": nn.LSTM, "gru": nn.GRU}[one_of(("lstm", "gru"), cell, "model.net.cell")]
         between = dropout if layers > 1 else 0.0
         self.rnn = kind(dim, hidden, layers, batch_first=True, bidirectional=bidirectional, dropout=between)
