@@ -136,16 +136,19 @@ class SelfTraining(Sentiment):
 
     def read(self, texts: Tensor) -> Tensor:
         """(k,) how likely each of the texts (k,) is positive; each process reads its share of them, once."""
+        here = place()
+        return total(self.read_here(texts, torch.arange(here.rank, len(texts), here.world)))
+
+    def read_here(self, texts: Tensor, own: Tensor) -> Tensor:
+        """(k,) the same, of the `own` (m,) among them alone; 0 for the others."""
         pool, width = self.data.pool[texts], self.data.pad_to
         if "first_word" in self.slips:
             pool, width = Ragged.of_lengths(pool.tokens[pool.offsets[:-1]], torch.ones_like(texts)), None
-        here = place()
-        own = torch.arange(here.rank, len(texts), here.world)
         p = torch.zeros(len(texts))
         if len(own):
             loader = self.data.batches(pool[own], torch.arange(len(own)), batch_size=256, pad_to=width)
             p[own] = self.probabilities(loader, len(own))
-        return total(p)
+        return p
 
     def tell(self, number: int, texts: Tensor, chosen: Tensor, labels: Tensor) -> None:
         """A line on the terminal and a row of the history: looked at, accepted, how many of these positive, how many right."""
@@ -192,7 +195,8 @@ class SelfTraining(Sentiment):
             yield "rounds", figures.rounds(self.told, history.rows)
             some = self.order[:5000]
             truth = data.truth["pool"][some].numpy() if "pool" in data.truth else None
-            yield "pool", figures.pool(self.read(some).numpy(), truth, self.threshold)
+            p = self.read_here(some, torch.arange(len(some)))  # figures are drawn by one process, when the others have gone
+            yield "pool", figures.pool(p.numpy(), truth, self.threshold)
 
 
 class SameOrder(LengthLoader):
