@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,18 @@ def test_a_seed_that_is_typed_stands_alone(tmp_path: Path):
     block = check({"arms": {"a": ["model.tta=none"]}, "seeds": [0, 1]}, "toy")
     (job,) = plan(block, ["task=hw03_cnn", "seed=3"], tmp_path)
     assert job.words == ["task=hw03_cnn", "model.tta=none", "seed=3"] and job.folder.name == "000_a_seed3"
+
+
+def test_a_jobs_command_says_what_its_experiment_says(tmp_path: Path):
+    """So that the job can be typed alone; what an arm says is stronger than the file."""
+    block = check({"arms": {"a": ["trainer.max_epochs=20", "data.labels=500"]}}, "toy")
+    (job,) = plan(block, ["experiment=hw04_tweets", "data_dir=PATH"], tmp_path)
+    words = shlex.split(job.facts["command"])
+    assert words[:2] == ["python", "train.py"] and words[-1] == "seed=0" and not any("experiment" in word for word in words)
+    cfg, choices = load("train", [word for word in words[2:] if not word.startswith("seed=")])
+    whole, same = load("train", ["experiment=hw04_tweets", "data_dir=PATH", "trainer.max_epochs=20", "data.labels=500"])
+    whole.study = None
+    assert cfg == whole and choices | {"experiment": "hw04_tweets"} == same
 
 
 def test_the_summary_ranks_by_the_main_metric_and_keeps_what_failed(tmp_path: Path):

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from ml2020.core import terminal
-from ml2020.core.conf import CONF
+from ml2020.core.conf import CONF, dotted
 from ml2020.core.config import parse
 from ml2020.core.errors import TypedError, UserError
 from ml2020.core.folder import RunFolder
@@ -116,10 +116,20 @@ def plan(study: dict[str, Any], typed: list[str], folder: Path) -> list[Job]:
 
 
 def _alone(words: list[str]) -> list[str]:
-    """What would be typed to run one job outside its study."""
-    from ml2020.core.config import load
+    """What would be typed to run one job outside its study: instead of the experiment what its file says, as far as no word says other."""
+    line: dict[str, str] = {}
+    for word in words:
+        for said in _said_by(word.partition("=")[2]) if word.startswith("experiment=") else [word]:
+            line[said.partition("=")[0]] = said
+    return list(line.values())
 
-    return [f"task={load('train', [word])[1]['task']}" if word.startswith("experiment=") else word for word in words]
+
+def _said_by(experiment: str) -> list[str]:
+    """The choices and values of an experiment's file as words of a command line."""
+    content = yaml.safe_load((CONF / "experiment" / f"{experiment}.yaml").read_text())
+    chosen = [choice for choice in content.pop("defaults", []) if isinstance(choice, dict)]
+    words = [f"{group.rpartition('/')[2]}={option}" for choice in chosen for group, option in choice.items()]
+    return words + [f"{key}={_word(value)}" for key, value in dotted(content).items() if not key.startswith("study.")]
 
 
 def table(study: dict[str, Any], rows: list[dict[str, Any]]) -> list[list[str]]:

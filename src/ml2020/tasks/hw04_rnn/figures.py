@@ -74,8 +74,13 @@ def mistakes(texts: list[str], odds: np.ndarray, labels: np.ndarray, split: str,
         p = 1 / (1 + np.exp(-odds[i]))
         axes.text(0.0, row + 0.5, f"{p:.2f}", color=_BLUE if p > 0.5 else _RED, fontsize=8, va="center")
         axes.text(0.06, row + 0.5, "positive" if labels[i] else "negative", fontsize=8, va="center")
-        axes.text(0.16, row + 0.5, textwrap.shorten(texts[i].replace("$", r"\$"), 110), fontsize=8, va="center")
+        axes.text(0.16, row + 0.5, textwrap.shorten(shown(texts[i]), 110), fontsize=8, va="center")
     return figure
+
+
+def shown(text: str) -> str:
+    """A text as a figure can show it: no formula between dollars, and a dot for what no font has a picture of."""
+    return "".join(letter if letter.isprintable() else "\N{MIDDLE DOT}" for letter in text).replace("$", r"\$")
 
 
 def rounds(told: list[dict[str, float]], history: list[dict[str, Any]]) -> Figure:
@@ -112,7 +117,12 @@ def attention(words: list[list[str]], weights: list[np.ndarray]) -> Figure:
         for word, share in zip(text, weight / weight.max(), strict=True):
             width = 1.2 + 0.95 * len(word)
             axes.text(
-                x, row + 0.5, word, fontsize=9, va="center", bbox={"color": _BLUE, "alpha": 0.65 * float(share), "pad": 2, "lw": 0}
+                x,
+                row + 0.5,
+                shown(word),
+                fontsize=9,
+                va="center",
+                bbox={"color": _BLUE, "alpha": 0.65 * float(share), "pad": 2, "lw": 0},
             )
             x += width
     return figure
