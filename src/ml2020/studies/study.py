@@ -116,7 +116,7 @@ def plan(study: dict[str, Any], typed: list[str], folder: Path) -> list[Job]:
 
 
 def _alone(words: list[str]) -> list[str]:
-    """What would be typed to run one job outside its study: instead of the experiment what its file says, as far as no word says other."""
+    """What would be typed to run one job outside its study: instead of the experiment what its file says, unless a word says other."""
     line: dict[str, str] = {}
     for word in words:
         for said in _said_by(word.partition("=")[2]) if word.startswith("experiment=") else [word]:
