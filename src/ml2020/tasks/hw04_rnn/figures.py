@@ -107,24 +107,25 @@ def rounds(told: list[dict[str, float]], history: list[dict[str, Any]]) -> Figur
 
 
 def attention(words: list[list[str]], weights: list[np.ndarray]) -> Figure:
-    """Texts, each word shaded by how much it counts."""
-    figure = Figure(figsize=(9, 0.6 * len(words) + 0.4), layout="constrained")
-    axes = figure.subplots()
-    axes.axis("off")
-    axes.set(xlim=(0, 100), ylim=(len(words), 0))
-    for row, (text, weight) in enumerate(zip(words, weights, strict=True)):
+    """Texts, each word shaded by how much it counts in its text; a long text goes on in the next line."""
+    size, width = 8, 9 * 72  # points
+    placed, line = [], 0
+    for text, weight in zip(words, weights, strict=True):
         x = 0.0
         for word, share in zip(text, weight / weight.max(), strict=True):
-            width = 1.2 + 0.95 * len(word)
-            axes.text(
-                x,
-                row + 0.5,
-                shown(word),
-                fontsize=9,
-                va="center",
-                bbox={"color": _BLUE, "alpha": 0.65 * float(share), "pad": 2, "lw": 0},
-            )
-            x += width
+            wide = 0.602 * size * len(word)  # the letters of this font are all as wide
+            if x + wide > width - 12:
+                x, line = 24.0, line + 1
+            placed.append((x, line, shown(word), float(share)))
+            x += wide + size
+        line += 1
+    figure = Figure(figsize=(9, 0.27 * line + 0.2))
+    axes = figure.add_axes((0.01, 0, 0.99, 1))
+    axes.axis("off")
+    axes.set(xlim=(0, width), ylim=(line, 0))
+    for x, row, word, share in placed:
+        box = {"color": _BLUE, "alpha": 0.65 * share, "pad": 1.5, "lw": 0}
+        axes.text(x, row + 0.5, word, fontsize=size, family="DejaVu Sans Mono", va="center", bbox=box)
     return figure
 
 
