@@ -5,12 +5,10 @@ Some of the real samples are held back: no step sees them, and the distances of 
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ml2020.core.data import DataModule, Source
@@ -21,6 +19,7 @@ from ml2020.data.cache import cached, fingerprint
 from ml2020.data.folders import Listing, decode, list_faces
 from ml2020.data.portraits import GENERATOR as PORTRAITS
 from ml2020.data.portraits import HEAD, STYLES, credit, portraits, versions
+from ml2020.tasks.hw11_gan.metrics import nearest
 
 ALIKE = 0.01  # of the pictures held back, those that count as copies of a training picture
 
@@ -173,28 +172,6 @@ def source_of(listing: Listing, grey: Tensor) -> Source:
     count = int(grey.sum())
     note = "" if not count else ", all grey" if count == len(grey) else f", {count:,} of them grey"
     return Source(f"the {len(grey):,} pictures in {listing.name}{note}", "files", "unknown")
-
-
-def nearest(pictures: Tensor, train: Tensor, side: int = 16) -> tuple[Tensor, Tensor]:
-    """The training picture that is most like each picture, mirrored or not; both (n, 3, s, s) uint8.
-
-    Gives the likeness (n,), the correlation of the two pictures' pixels when shrunk to `side`, and the place in `train`, (n,) int64.
-    Unlike a distance it does not favour pale pictures, and noise hardly moves it at that size: a near copy is found as well.
-    """
-    rows = _standard(pictures, side)
-    likeness, place = torch.full((len(rows),), -math.inf), torch.zeros(len(rows), dtype=torch.int64)
-    for view in (train, train.flip(-1)):
-        best, index = (rows @ _standard(view, side).T).max(1)
-        place = torch.where(best > likeness, index, place)
-        likeness = torch.maximum(best, likeness)
-    return likeness, place
-
-
-def _standard(pictures: Tensor, side: int) -> Tensor:
-    """(n, 3 * side * side) float32 rows of mean 0 and length 1."""
-    small = torch.cat([F.interpolate(part.float(), size=min(side, part.shape[-1]), mode="area") for part in pictures.split(1_000)])
-    rows = small.flatten(1)
-    return F.normalize(rows - rows.mean(1, keepdim=True))
 
 
 class Ring(Real):
