@@ -2,7 +2,8 @@
 
 The layouts that are read: `training/3_17.jpg` (class, underscore, number), `training/bread/17.jpg` (a folder a class), each under
 training | train, validation | valid | val, and evaluation | testing | test; the last one with or without classes. The folder may be
-packed as one zip, and may stand one level deeper (food-11/training/...).
+packed as one zip, and may stand one level deeper (food-11/training/...). Pictures without classes (`list_faces`) stand together in one
+folder or zip, which holds nothing else.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ SPLITS = {
     "predict": ("evaluation", "testing", "test"),
 }
 _ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
+_LITTER = {"thumbs.db", "desktop.ini"}  # left by file managers, as are names that begin with a dot and __MACOSX
+_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
 
 
 @dataclass
@@ -78,6 +81,40 @@ def list_pictures(path: str) -> Listing:
         names,
         fingerprint({split: [(name, mark) for name, _, mark in rows] for split, rows in by_split.items()}),
     )
+
+
+def list_faces(path: str) -> Listing:
+    """Find the pictures of a folder or zip that holds pictures alone, as the one split "all".
+
+    Where there is no folder X, X.zip is read; where there are both, one must be typed: X.zip, or X/ with the slash. Raises UserError
+    for what is missing, what is no picture, and for a choice that is not clear.
+    """
+    try:
+        place = _folder_or_zip(path)
+        rows = list(_zip_entries(place) if place.suffix == ".zip" else _folder_entries(place))
+    except OSError as error:
+        raise UserError(f"{error.filename or path} cannot be read: {error.strerror or error}") from error
+    rows = sorted((row for row in rows if not _is_litter(row[0])), key=lambda row: _natural(row[0]))
+    if strange := [name for name, _ in rows if not name.lower().endswith(_ENDINGS)]:
+        others = f" (nor are {len(strange) - 1:,} others)" if strange[1:] else ""
+        raise UserError(f"{place}: {strange[0]} is no picture{others}; take it out, or set data.path= to a folder of pictures alone")
+    if not rows:
+        raise UserError(f"{place} holds no pictures ({', '.join(ending[1:] for ending in _ENDINGS)})")
+    names = [name for name, _ in rows]
+    return Listing(place, {"all": names}, {"all": [None] * len(names)}, [], fingerprint({"all": rows}))
+
+
+def _folder_or_zip(path: str) -> Path:
+    place = Path(path).expanduser()
+    packed = place.with_name(f"{place.name}.zip")
+    if place.is_dir() and packed.is_file() and not path.endswith("/"):
+        raise UserError(f"there are both {place} and {packed}; set data.path= to {packed}, or to {place}/ with the slash")
+    return packed if packed.is_file() and not place.exists() else _place(place)
+
+
+def _is_litter(name: str) -> bool:
+    parts = PurePosixPath(name).parts
+    return parts[-1].lower() in _LITTER or any(part.startswith(".") or part == "__MACOSX" for part in parts)
 
 
 def _place(path: Path) -> Path:
@@ -151,6 +188,8 @@ def decode(listing: Listing, size: int, fit: str) -> dict[str, np.ndarray]:
 
 
 def _why(error: Exception) -> str:
+    if isinstance(error, UserError):
+        return str(error)
     if isinstance(error, Image.DecompressionBombError):
         return f"it claims more pixels than the {2 * Image.MAX_IMAGE_PIXELS:,} that are safe to decode"
     if isinstance(error, UnidentifiedImageError):
@@ -159,7 +198,11 @@ def _why(error: Exception) -> str:
 
 
 def square(image: Image.Image, size: int, fit: str) -> np.ndarray:
-    """(size, size, 3) uint8."""
+    """(size, size, 3) uint8; grey as three equal channels, what is transparent on white."""
+    if image.mode not in _MODES:
+        raise UserError(f"its numbers are of the kind {image.mode}, not eight bits for each of red, green and blue")
+    if image.has_transparency_data:
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
     image = image.convert("RGB")
     if fit == "crop":
         side = min(image.size)

@@ -1,0 +1,112 @@
+"""What a generator learns to make: portraits, faces, points on a ring."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+from ml2020.core.build import build
+from ml2020.core.conf import CONF
+from ml2020.core.errors import TypedError, UserError
+from ml2020.tasks.hw11_gan.data import Faces, Portraits, Ring
+
+
+def folder(path: Path, count: int = 14, side: int = 40) -> Path:
+    path.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for i in range(count):
+        Image.fromarray(rng.integers(0, 256, (side, side + 8, 3), dtype=np.uint8)).save(path / f"{i:03}.png")
+    return path
+
+
+def faces(path: Path, **options: Any) -> Faces:
+    data = Faces(str(path), **{"image_size": 16, "val_count": 4, "batch_size": 4, "cache_dir": str(path.parent / "cache")} | options)
+    data.run_seed = 0
+    data.prepare()
+    return data
+
+
+def test_some_pictures_are_held_back_and_no_step_sees_them(tmp_path: Path):
+    data = faces(folder(tmp_path / "faces"))
+    assert data.counts == {"for training": 10, "held back": 4} and data.spec["shape"] == [3, 16, 16]
+    train, val = ({one.numpy().tobytes() for one in data.splits[split]} for split in ("train", "val"))
+    assert len(train) == 10 and len(val) == 4 and not train & val
+    (batch,) = next(iter(data.val_dataloader()))
+    torch.testing.assert_close((batch + 1) * 127.5, data.splits["val"].float())
+
+
+def test_an_epoch_is_full_batches_between_minus_one_and_one_with_about_half_of_them_mirrored(tmp_path: Path):
+    data = faces(folder(tmp_path / "faces", count=104))
+    batches = [x for (x,) in data.train_dataloader()]
+    assert [len(x) for x in batches] == [4] * 25
+    seen = ((torch.cat(batches) + 1) * 127.5).round().byte()
+    stored = {one.numpy().tobytes() for one in data.splits["train"]}
+    straight = [one.numpy().tobytes() in stored for one in seen]
+    mirrored = [one.flip(-1).contiguous().numpy().tobytes() in stored for one in seen]
+    assert all(a != b for a, b in zip(straight, mirrored, strict=True)) and 30 <= sum(mirrored) <= 70
+    assert not any(
+        one.flip(-1).contiguous().numpy().tobytes() in stored
+        for (x,) in faces(tmp_path / "faces", flip=False).train_dataloader()
+        for one in ((x + 1) * 127.5).round().byte()
+    )
+
+
+def test_a_zip_holds_the_same_pictures_as_its_folder(tmp_path: Path):
+    path = folder(tmp_path / "faces")
+    with zipfile.ZipFile(tmp_path / "packed.zip", "w") as file:
+        for picture in sorted(path.iterdir()):
+            file.write(picture, picture.name)
+    assert torch.equal(faces(path).splits["train"], faces(tmp_path / "packed.zip").splits["train"])
+
+
+def test_points_lie_on_their_ring_with_the_spread_that_is_asked_for():
+    data = Ring(modes=8, radius=2.0, sigma=0.02, count=8_000, val_count=1_000)
+    data.prepare()
+    points = torch.cat(list(data.splits.values())).double()
+    centers = torch.tensor(data.spec["centers"], dtype=torch.float64)
+    distance, mode = torch.cdist(points, centers).min(1)
+    assert torch.bincount(mode, minlength=8).min() > 850  # of 1,000 expected; the standard deviation is 30
+    assert distance.square().mean().sqrt().item() == pytest.approx(0.02 * 2**0.5, rel=0.03)
+    torch.testing.assert_close(centers.norm(dim=1), torch.full((8,), 2.0, dtype=torch.float64))
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda: Ring(modes=60, sigma=0.05), r"data\.sigma=0\.05 is too wide for 60 modes at radius 2\.0"),
+        (lambda: Ring(modes=0), r"data\.modes must lie between 1 and 1000, not 0"),
+        (lambda: Portraits(image_size=4), r"data\.image_size must lie between 8 and 256, not 4"),
+        (lambda: Portraits(style="adventure"), r"did you mean adventurer\?"),
+        (lambda: Portraits(count=0), r"data\.count must be at least 1, not 0"),
+        (lambda: Faces("x", val_count=1), r"data\.val_count must be at least 2, not 1"),
+    ],
+)
+def test_what_is_typed_wrong_is_told(make: Any, sentence: str):
+    with pytest.raises(TypedError, match=sentence):
+        make()
+
+
+def test_broken_folders_are_one_sentence(tmp_path: Path):
+    with pytest.raises(UserError, match="nowhere"):
+        faces(tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="empty"):
+        faces(tmp_path / "empty")
+    with pytest.raises(UserError, match=r"14 samples are too few: 20 are held back"):
+        faces(folder(tmp_path / "few"), val_count=20)
+    (folder(tmp_path / "broken") / "bad.png").write_bytes(b"no picture")
+    with pytest.raises(UserError, match=r"bad\.png"):
+        faces(tmp_path / "broken")
+
+
+@pytest.mark.parametrize("name", ["hw11_sample", "hw11_faces", "hw11_ring"])
+def test_the_config_files_name_classes_and_options_that_exist(name: str):
+    content = yaml.safe_load((CONF / "data" / f"{name}.yaml").read_text())
+    build(content | ({"path": "x"} if "path" in content else {}) | ({"cache_dir": None} if "cache_dir" in content else {}))
