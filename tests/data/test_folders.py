@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from ml2020.core.errors import UserError
-from ml2020.data.folders import decode, list_pictures
+from ml2020.data.folders import decode, list_faces, list_pictures
 
 
 def as_zip(folder: Path, inner: str = "") -> Path:
@@ -116,3 +116,82 @@ def test_a_broken_picture_is_named(food: Path):
     (food / "training" / "1_4.jpg").write_bytes((food / "training" / "1_4.jpg").read_bytes()[:200])
     with pytest.raises(UserError, match=r"training/1_4.jpg cannot be read as a picture"):
         decode(list_pictures(str(food)), 16, "crop")
+
+
+def faces(place: Path, count: int = 3) -> Path:
+    """A folder of pictures without classes: 0.png, 1.png, ..., the i-th of the brightness 10 i."""
+    place.mkdir()
+    for i in range(count):
+        Image.new("RGB", (8, 8), (10 * i,) * 3).save(place / f"{i}.png")
+    return place
+
+
+def test_faces_stand_in_the_order_of_their_numbers_without_the_litter_of_file_managers(tmp_path: Path):
+    place = faces(tmp_path / "faces", 12)
+    for name in (".DS_Store", "Thumbs.db", "desktop.ini", "._3.png"):
+        (place / name).write_bytes(b"litter")
+    listing = list_faces(str(place))
+    assert listing.files == {"all": [f"{i}.png" for i in range(12)]} and listing.classes == []
+    assert decode(listing, 8, "crop")["all"][:, 0, 0, 0].tolist() == [10 * i for i in range(12)]
+
+
+def test_a_zip_of_faces_stands_in_for_its_folder(tmp_path: Path):
+    place = faces(tmp_path / "faces")
+    with zipfile.ZipFile(tmp_path / "faces.zip", "w") as archive:
+        for file in sorted(place.iterdir()):
+            archive.write(file, f"faces/{file.name}")
+        archive.writestr("__MACOSX/faces/._0.png", b"litter")
+    with pytest.raises(
+        UserError, match=r"there are both .*faces and .*faces\.zip; set data\.path= to .*faces\.zip, or to .*faces/ with"
+    ):
+        list_faces(str(place))
+    assert list_faces(f"{place}/").files["all"] == ["0.png", "1.png", "2.png"]
+    shutil.rmtree(place)
+    listing = list_faces(str(place))
+    assert listing.place == tmp_path / "faces.zip" and listing.files["all"] == ["faces/0.png", "faces/1.png", "faces/2.png"]
+    assert list_faces(str(tmp_path / "faces.zip")).fingerprint == listing.fingerprint
+    assert decode(listing, 8, "crop")["all"][2, 0, 0, 0] == 20
+
+
+@pytest.mark.parametrize(
+    ("extra", "sentence"),
+    [
+        (["notes.txt"], r"faces: notes\.txt is no picture; take it out, or set data\.path="),
+        (["a.npy", "b.csv", "z.png"], r"faces: a\.npy is no picture \(and 1 more\)"),
+    ],
+)
+def test_what_is_no_picture_among_faces_is_named(tmp_path: Path, extra: list[str], sentence: str):
+    place = faces(tmp_path / "faces")
+    for name in extra:
+        (place / name).write_bytes(b"something")
+    with pytest.raises(UserError, match=sentence):
+        list_faces(str(place))
+
+
+def test_folders_without_faces_are_told(tmp_path: Path):
+    with pytest.raises(UserError, match=r"there is no folder .*nowhere; set data_dir="):
+        list_faces(str(tmp_path / "nowhere"))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match=r"empty holds no pictures \(jpg, jpeg, png"):
+        list_faces(str(tmp_path / "empty"))
+    (tmp_path / "cut.zip").write_bytes(b"PK\x03\x04 and no more")
+    with pytest.raises(UserError, match=r"cut\.zip cannot be read as a zip file"):
+        list_faces(str(tmp_path / "cut.zip"))
+
+
+def test_grey_is_three_equal_channels_and_the_transparent_is_white(tmp_path: Path):
+    place = tmp_path / "faces"
+    place.mkdir()
+    Image.new("L", (8, 8), 77).save(place / "0.png")
+    Image.new("RGBA", (8, 8), (200, 0, 0, 0)).save(place / "1.png")  # a red that nobody sees
+    Image.new("RGBA", (8, 8), (200, 0, 0, 255)).save(place / "2.png")
+    Image.new("LA", (8, 8), (40, 255)).save(place / "3.png")
+    colors = decode(list_faces(str(place)), 8, "crop")["all"][:, :, 4, 4]
+    assert colors.tolist() == [[77] * 3, [255] * 3, [200, 0, 0], [40] * 3]
+
+
+def test_sixteen_bits_are_refused_not_cut(tmp_path: Path):
+    place = faces(tmp_path / "faces")
+    Image.fromarray(np.full((8, 8), 40_000, np.uint16)).save(place / "deep.png")
+    with pytest.raises(UserError, match=r"deep\.png cannot be read as a picture: its numbers are of the kind I;16, not eight bits"):
+        decode(list_faces(str(place)), 8, "crop")

@@ -96,7 +96,7 @@ def list_faces(path: str) -> Listing:
         raise UserError(f"{error.filename or path} cannot be read: {error.strerror or error}") from error
     rows = sorted((row for row in rows if not _is_litter(row[0])), key=lambda row: _natural(row[0]))
     if strange := [name for name, _ in rows if not name.lower().endswith(_ENDINGS)]:
-        others = f" (nor are {len(strange) - 1:,} others)" if strange[1:] else ""
+        others = f" (and {len(strange) - 1:,} more)" if strange[1:] else ""
         raise UserError(f"{place}: {strange[0]} is no picture{others}; take it out, or set data.path= to a folder of pictures alone")
     if not rows:
         raise UserError(f"{place} holds no pictures ({', '.join(ending[1:] for ending in _ENDINGS)})")

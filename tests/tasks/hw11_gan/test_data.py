@@ -16,6 +16,7 @@ from ml2020.core.build import build
 from ml2020.core.conf import CONF
 from ml2020.core.errors import TypedError, UserError
 from ml2020.tasks.hw11_gan.data import Faces, Portraits, Ring
+from ml2020.tasks.hw11_gan.metrics import copies
 
 
 def folder(path: Path, count: int = 14, side: int = 40) -> Path:
@@ -110,3 +111,40 @@ def test_broken_folders_are_one_sentence(tmp_path: Path):
 def test_the_config_files_name_classes_and_options_that_exist(name: str):
     content = yaml.safe_load((CONF / "data" / f"{name}.yaml").read_text())
     build(content | ({"path": "x"} if "path" in content else {}) | ({"cache_dir": None} if "cache_dir" in content else {}))
+
+
+def test_grey_pictures_are_counted_in_the_name_of_the_data(tmp_path: Path):
+    path = folder(tmp_path / "faces")
+    assert faces(path).source.name == "the 14 pictures in faces"
+    Image.fromarray(np.random.default_rng(1).integers(0, 256, (40, 40), dtype=np.uint8)).save(path / "grey.png")
+    assert faces(path).source.name == "the 15 pictures in faces, 1 of them grey"
+
+
+def test_one_in_a_hundred_of_the_pictures_held_back_passes_for_a_copy(tmp_path: Path):
+    data = Portraits(count=240, image_size=16, val_count=100, cache_dir=str(tmp_path))
+    data.prepare()
+    assert copies(data.splits["val"], data.splits["train"], data.spec["copy"]) == pytest.approx(0.01)
+    assert copies(data.splits["train"], data.splits["train"], data.spec["copy"]) == 1
+    assert copies(data.splits["train"].flip(-1), data.splits["train"], data.spec["copy"]) == 1
+
+
+def test_what_is_held_back_depends_on_the_data_seed_alone(tmp_path: Path):
+    path = folder(tmp_path / "faces", 40)
+    torch.manual_seed(1)
+    one = faces(path)
+    torch.manual_seed(2)
+    two, other = faces(path), faces(path, seed=1)
+    assert torch.equal(one.splits["val"], two.splits["val"]) and one.fingerprint == two.fingerprint
+    assert not torch.equal(one.splits["val"], other.splits["val"]) and one.fingerprint != other.fingerprint
+
+
+def test_a_pictures_mirror_is_drawn_from_the_runs_seed_the_epoch_and_its_place(tmp_path: Path):
+    def seen(batch_size: int, seed: int = 0) -> list[list[bytes]]:
+        data = faces(folder(tmp_path / "faces") if not (tmp_path / "faces").is_dir() else tmp_path / "faces", batch_size=batch_size)
+        data.run_seed = seed
+        loader = data.train_dataloader()
+        return [sorted(one.numpy().tobytes() for (x,) in loader for one in x) for _ in range(2)]
+
+    assert seen(2) == seen(5)  # 10 pictures: 5 batches of 2, or 2 of 5
+    first, second = seen(2)
+    assert first != second and seen(2, seed=1)[0] != first
