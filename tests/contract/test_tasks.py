@@ -66,7 +66,7 @@ def test_event_files_hold_what_the_history_holds(quick_run: RunFolder):
         shown = [(event.step, event.value) for event in board.Scalars(name)]
         assert [step for step, _ in kept] == [step for step, _ in shown]
         assert [value for _, value in kept] == pytest.approx([value for _, value in shown], rel=1e-5)
-    pictures = {file.stem for file in (quick_run.path / "figures").glob("*.png")}
+    pictures = {file.stem for file in (quick_run.path / "figures").iterdir()}  # png, and gif
     assert set(board.Tags()["images"]) == pictures
 
 

@@ -184,10 +184,14 @@ class RunFolder:
 
     def write_text(self, name: str, text: str) -> None:
         """Write beside the target, then rename: a reader never sees half a file."""
+        self.write_bytes(name, text.encode("utf8"))
+
+    def write_bytes(self, name: str, content: bytes) -> None:
+        """The same of bytes."""
         target = self.path / name
         target.parent.mkdir(parents=True, exist_ok=True)
         half = target.with_name(target.name + ".tmp")
-        half.write_text(text, encoding="utf8")
+        half.write_bytes(content)
         os.replace(half, target)
 
     def remove(self) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import os
+import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from tensorboard.compat.proto.summary_pb2 import Summary
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
@@ -98,6 +100,13 @@ class History:
         """A figure for TensorBoard; it stays open for the caller."""
         if self.board:
             self.board.add_figure(name, figure, step, close=False)
+
+    def animation(self, name: str, gif: bytes, step: int) -> None:
+        """A gif for TensorBoard, which plays it as it shows any picture; its own writer would need another package."""
+        if self.board:
+            width, height = struct.unpack("<HH", gif[6:10])
+            picture = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=gif)
+            self.board.file_writer.add_summary(Summary(value=[Summary.Value(tag=name, image=picture)]), step)
 
     def layout(self, board: dict[str, list[str]], text: str) -> None:
         """Custom charts that put together what is read together, and a page that says what to look at."""

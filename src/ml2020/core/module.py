@@ -17,6 +17,7 @@ from ml2020.core.optim import make
 from ml2020.core.processes import total
 
 if TYPE_CHECKING:
+    import numpy as np
     from matplotlib.figure import Figure
 
     from ml2020.core.data import DataModule
@@ -83,6 +84,7 @@ class Module(pl.LightningModule):
         self.split = "val"
         self.share = 1.0  # weight of this process' part of the batch (TensorLoader.share)
         self._show: Callable[[str, Figure], None] | None = None
+        self._animate: Callable[[str, np.ndarray, float], None] | None = None
         self._keep: Callable[[str, tuple[str, ...], list[tuple]], None] | None = None
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -146,6 +148,11 @@ class Module(pl.LightningModule):
         """Keep a figure on disk and in TensorBoard under one name; outside a run it does nothing."""
         if self._show is not None:
             self._show(name, figure)
+
+    def animate(self, name: str, frames: np.ndarray, rate: float = 5.0) -> None:
+        """Keep frames (t, h, w, 3) uint8, `rate` a second, as a gif on disk and in TensorBoard; outside a run it does nothing."""
+        if self._animate is not None:
+            self._animate(name, frames, rate)
 
     def keep(self, name: str, header: tuple[str, ...], rows: list[tuple]) -> None:
         """Keep a table as NAME.csv in the run's folder; outside a run it does nothing."""

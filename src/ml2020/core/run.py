@@ -8,10 +8,11 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from ml2020.core import checkpoints, devices, processes, report, terminal
+from ml2020.core import animation, checkpoints, devices, processes, report, terminal
 from ml2020.core.assemble import assemble, check_trainer, evaluate, make_trainer
 from ml2020.core.build import build
 from ml2020.core.errors import UserError, at_least, one_of
@@ -77,7 +78,7 @@ class Run:
             self.plan(1, 1).make(self.module.parameters())  # a wrong rate or schedule is told before the fit
         self.resumed = self.look_back()
         self.open_history()
-        self.module._show, self.module._keep = self.show, self.keep
+        self.module._show, self.module._keep, self.module._animate = self.show, self.keep, self.animate
         self.conductor = Conductor(folder.path, self.history, self.main, config["trainer"])
         if self.resumed:
             state = self.resumed["callbacks"]["Conductor"]
@@ -272,6 +273,13 @@ class Run:
         figure.text(0.995, 0.005, self.data.source.name, ha="right", va="bottom", fontsize=6, color="0.45")
         figure.savefig(target, dpi=110)
         self.history.figure(name, figure, self.conductor.step)
+
+    def animate(self, name: str, frames: np.ndarray, rate: float) -> None:
+        """Keep frames as figures/<name>.gif, with what the data is as its comment, and under the same name in TensorBoard."""
+        if self.chief:
+            content = animation.gif(frames, rate, self.data.source.name)
+            self.folder.write_bytes(f"figures/{name}.gif", content)
+            self.history.animation(name, content, self.conductor.step)
 
     def keep(self, name: str, header: tuple[str, ...], rows: list[tuple]) -> None:
         """Write a table as <name>.csv."""
