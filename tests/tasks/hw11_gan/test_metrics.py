@@ -129,6 +129,8 @@ def test_floats_become_bytes_without_wrapping():
     assert metrics.to_uint8(x).flatten().tolist() == [0, 0, 128, 255, 255]
     every = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16)
     assert torch.equal(metrics.to_uint8(every.float() / 127.5 - 1), every)
+    with pytest.raises(UserError, match="not finite"):
+        metrics.to_uint8(torch.full((1, 1, 1, 1), math.nan))
 
 
 def test_reals_are_looked_at_once(monkeypatch: pytest.MonkeyPatch):

@@ -28,7 +28,12 @@ INCEPTION = "weights-inception-2015-12-05-6726825d.pth"  # torch-fidelity's file
 
 
 def to_uint8(pictures: Tensor) -> Tensor:
-    """Pictures in [-1, 1], as a network gives them, as uint8 of 0 to 255; beyond is cut."""
+    """Pictures in [-1, 1], as a network gives them, as uint8 of 0 to 255; beyond is cut.
+
+    Raises UserError for what is not finite, which as bytes would be black pictures at a finite distance.
+    """
+    if not bool(pictures.isfinite().all()):
+        raise UserError("the generator makes pictures that are not finite; a smaller optimizer.lr may help")
     return ((pictures.float() + 1) * 127.5).round().clamp(0, 255).byte()
 
 
