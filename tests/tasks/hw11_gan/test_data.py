@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -107,10 +108,11 @@ def test_broken_folders_are_one_sentence(tmp_path: Path):
         faces(tmp_path / "broken")
 
 
-@pytest.mark.parametrize("name", ["hw11_sample", "hw11_faces", "hw11_ring"])
-def test_the_config_files_name_classes_and_options_that_exist(name: str):
+@pytest.mark.parametrize(("name", "kind"), [("hw11_sample", Portraits), ("hw11_faces", Faces), ("hw11_ring", Ring)])
+def test_the_config_files_name_classes_and_all_of_their_options(name: str, kind: type):
     content = yaml.safe_load((CONF / "data" / f"{name}.yaml").read_text())
-    build(content | ({"path": "x"} if "path" in content else {}) | ({"cache_dir": None} if "cache_dir" in content else {}))
+    assert set(content) - {"_target_", "brings"} == set(inspect.signature(kind).parameters)
+    assert type(build(content | {key: None for key in ("path", "cache_dir") if key in content})) is kind
 
 
 def test_grey_pictures_are_counted_in_the_name_of_the_data(tmp_path: Path):
