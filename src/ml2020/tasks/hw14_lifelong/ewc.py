@@ -39,5 +39,5 @@ class EWC(Quadratic):
         images, labels = self.pictures(number, self.samples)
         units = None if self.scenario == "domain" else self.units[number]
         generator = torch.Generator().manual_seed(self.data.run_seed * 1_009 + number)
-        more = {"batch_statistics": True} if self.batch_statistics and self.fisher == "original" else {}
-        return fisher(self.net, images, labels, self.fisher, units=units, generator=generator, **more)
+        slip = self.batch_statistics and self.fisher == "original"
+        return fisher(self.net, images, labels, self.fisher, units=units, generator=generator, batch_statistics=slip)

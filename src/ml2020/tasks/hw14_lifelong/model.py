@@ -92,7 +92,9 @@ class Lifelong(Module):
         with fisher.evaluating(self.net, self.batch_statistics):
             for task in range(len(self.tasks)):
                 batches = self.data.plain_loader(task, "test").to(self.device)
-                for images, labels in [map(torch.cat, zip(*batches, strict=True))] if self.batch_statistics else batches:
+                if self.batch_statistics:  # the slip reads all pictures at once
+                    batches = [tuple(torch.cat(parts) for parts in zip(*batches, strict=True))]
+                for images, labels in batches:
                     scores.add(self.competing(self.net(images), task), labels, torch.full_like(labels, task))
         values = scores.take()
         for name, matrix in (("acc", self.matrix), ("loss", self.losses)):
