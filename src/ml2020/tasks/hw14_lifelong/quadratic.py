@@ -34,8 +34,7 @@ class Quadratic(Lifelong):
     def penalty(self) -> Tensor | float:
         if not self.strength or not self.finished:
             return 0.0  # as naive, to the bit
-        parts = zip(self.weights(), self.importance.parameters(), self.anchor.parameters(), strict=True)
-        return self.strength * sum((i * (w - a).square()).sum() for w, i, a in parts)
+        return self.strength * Spring.apply(*self.weights(), *self.importance.parameters(), *self.anchor.parameters())
 
     @property
     def finished(self) -> int:
@@ -71,6 +70,27 @@ class Quadratic(Lifelong):
         if self.finished and isinstance(self.importance[0], nn.Flatten):
             pixels = self.importance[1].weight.detach().sum(0).view(*self.shape).sum(0)
             yield "importance", figures.importance(pixels.cpu().numpy(), self.tasks[:-1])
+
+
+class Spring(torch.autograd.Function):
+    """(*weights, *importances, *anchors) -> sum_i I_i (w_i - a_i)^2, and its gradient 2 I (w - a).
+
+    Left to autograd it reads and writes every weight about ten times a step, which costs half as much as a perceptron's matrix products.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, *tensors: Tensor) -> Tensor:
+        count = len(tensors) // 3
+        weights, importance, anchors = (tensors[i * count : (i + 1) * count] for i in range(3))
+        away = [w - a for w, a in zip(weights, anchors, strict=True)]
+        pull = [i * d for i, d in zip(importance, away, strict=True)]
+        ctx.save_for_backward(*pull)
+        return sum(torch.dot(p.flatten(), d.flatten()) for p, d in zip(pull, away, strict=True))
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
+        pull = ctx.saved_tensors
+        return *(p * (2 * slope) for p in pull), *(None for _ in range(2 * len(pull)))
 
 
 def shadow(net: nn.Module) -> nn.Module:

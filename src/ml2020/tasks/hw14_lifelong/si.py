@@ -41,15 +41,15 @@ class SI(Quadratic):
         """Lightning's hook: gradients are there, and the weights have not moved yet."""
         self.slopes, self.before = [], []
         for w, i, a in zip(self.weights(), self.importance.parameters(), self.anchor.parameters(), strict=True):
-            own = 2 * self.strength * i * (w - a) if self.finished else 0.0  # the penalty's part of the gradient
-            self.slopes.append(w.grad - own)
+            slope = torch.addcmul(w.grad, i, w - a, value=-2 * self.strength) if self.finished else w.grad.clone()
+            self.slopes.append(slope)  # without the penalty's part
             self.before.append(w.detach().clone())
 
     @torch.no_grad()
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Lightning's hook: the weights have moved."""
         for path, g, old, w in zip(self.path.parameters(), self.slopes, self.before, self.weights(), strict=True):
-            path.sub_(g * (w - old))
+            path.addcmul_(g, old.sub_(w))  # old is ours, and not needed any more
         self.slopes, self.before = [], []
 
     @torch.no_grad()
