@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +10,7 @@ from omegaconf import DictConfig
 
 from ml2020.commands.guard import guarded
 from ml2020.core import capabilities
-from ml2020.core.errors import TypedError, UserError
+from ml2020.core.errors import TypedError
 
 if TYPE_CHECKING:
     from ml2020.core.data import DataModule
@@ -97,7 +95,7 @@ def _test(config: dict[str, Any], folder: RunFolder) -> None:
 
 
 def _predict(config: dict[str, Any], folder: RunFolder) -> None:
-    """submission.csv, in the course's format."""
+    """The file that the course asks for: submission.csv, unless the homework writes another."""
     data, module = _reopen(_in_single_precision(config), folder)
     import torch
 
@@ -106,9 +104,9 @@ def _predict(config: dict[str, Any], folder: RunFolder) -> None:
     with torch.inference_mode():
         device = assemble.make_trainer(config).strategy.root_device
         module.to(device).eval()
-        header, rows = module.predict_rows(data.predict_loader().to(device))
-    folder.write_text("submission.csv", _as_csv([header, *rows]))
-    terminal.say(f"{folder.path / 'submission.csv'}: {len(rows):,} rows, {','.join(header)}")
+        name, content, words = module.submission(data)
+    folder.write_bytes(name, content)
+    terminal.say(f"{folder.path / name}: {words}")
 
 
 def _export(config: dict[str, Any], folder: RunFolder) -> None:
@@ -125,11 +123,3 @@ def _export(config: dict[str, Any], folder: RunFolder) -> None:
 def _in_single_precision(config: dict[str, Any]) -> dict[str, Any]:
     """What goes into a network outside Lightning's loops is not made double by it."""
     return config | {"trainer": config["trainer"] | {"precision": "32-true"}} if config["trainer"]["precision"] == "64-true" else config
-
-
-def _as_csv(rows: list[tuple]) -> str:
-    if len(rows) < 2:
-        raise UserError("there is nothing to predict: the data has no pictures without labels")
-    stream = io.StringIO()
-    csv.writer(stream, lineterminator="\n").writerows(rows)
-    return stream.getvalue()

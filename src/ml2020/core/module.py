@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
@@ -12,6 +13,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from ml2020.core.errors import UserError
+from ml2020.core.folder import as_csv
 from ml2020.core.history import Means, plain
 from ml2020.core.optim import make
 from ml2020.core.processes import total
@@ -49,20 +52,22 @@ class Plan:
     schedule: Callable[[Optimizer, int], LRScheduler | None]
     weight_decay: float
     steps: int
+    rates: dict[int, list[float]] = field(default_factory=dict)  # the full rates of each optimizer's groups, by its id
 
-    def make(self, parameters: Iterable[nn.Parameter]) -> tuple[Optimizer, LRScheduler | None]:
-        optimizer = make(parameters, self.optimizer, self.weight_decay)
-        self.rates = [group["lr"] for group in optimizer.param_groups]
+    def make(self, parameters: Iterable[nn.Parameter], **changes: Any) -> tuple[Optimizer, LRScheduler | None]:
+        """Optimizer and schedule of `parameters`; `changes`: what it has of its own, such as lr, where there are several."""
+        optimizer = make(parameters, partial(self.optimizer, **changes), self.weight_decay)
+        self.rates[id(optimizer)] = [group["lr"] for group in optimizer.param_groups]
         return optimizer, self.schedule(optimizer, self.steps)
 
-    def stretch(self, trainer: pl.Trainer) -> None:
+    def stretch(self, trainer: pl.Trainer, updates: int) -> None:
         """Put the schedules of an interrupted fit that has got a new length where they stand after as many updates."""
         for config in trainer.lr_scheduler_configs:
             optimizer = config.scheduler.optimizer
-            for group, rate in zip(optimizer.param_groups, self.rates, strict=True):
+            for group, rate in zip(optimizer.param_groups, self.rates[id(optimizer)], strict=True):
                 group["lr"] = group["initial_lr"] = rate
             config.scheduler = self.schedule(optimizer, self.steps)
-            for _ in range(trainer.global_step // len(trainer.optimizers)):
+            for _ in range(updates):
                 config.scheduler.step()
 
 
@@ -128,6 +133,20 @@ class Module(pl.LightningModule):
     def figures(self, data: DataModule, history: Any) -> Iterator[tuple[str, Figure]]:
         """(name, figure) of everything worth a picture, after the run."""
         yield from ()
+
+    def predict_rows(self, loader: TensorLoader) -> tuple[tuple[str, ...], list[tuple]]:
+        """Header and rows of submission.csv, for samples without known answers."""
+        raise NotImplementedError
+
+    def submission(self, data: DataModule) -> tuple[str, bytes, str]:
+        """(name, content, what it holds) of the file that do=predict writes; by default the rows of `predict_rows`.
+
+        Raises UserError where there are none.
+        """
+        header, rows = self.predict_rows(data.predict_loader().to(self.device))
+        if not rows:
+            raise UserError("there is nothing to predict: the data has no pictures without labels")
+        return "submission.csv", as_csv(header, rows).encode(), f"{len(rows):,} rows, {','.join(header)}"
 
     def export_example(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """What `forward` takes, from a batch of a measured split: the exported network is tried on it."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any
 
 from torch import nn
 from torch.optim import Optimizer
@@ -24,10 +26,23 @@ def groups(parameters: Iterable[nn.Parameter], weight_decay: float) -> list[dict
 
 def make(parameters: Iterable[nn.Parameter], optimizer: Callable[..., Optimizer], weight_decay: float) -> Optimizer:
     """The configured optimizer over `parameters`. Raises TypedError with what it says about its options."""
+    said = getattr(optimizer, "keywords", {})
+    if said.get("betas") is not None:
+        optimizer = partial(optimizer, betas=betas(said["betas"], "optimizer.betas"))
     try:
         return optimizer(groups(parameters, weight_decay))
     except ValueError as error:
         raise TypedError(f"the optimizer refuses its options: {error}") from None
+
+
+def betas(value: Any, key: str) -> tuple[float, float]:
+    """Adam's two decays, each in [0, 1), as floats: torch does not take [0, 0.9]. Raises TypedError."""
+    if isinstance(value, str) or not isinstance(value, Sequence) or len(value) != 2:
+        raise TypedError(f"{key} must be two numbers, such as [0.9,0.999], not {value}")
+    for beta in value:
+        if isinstance(beta, bool) or not isinstance(beta, int | float) or not 0 <= beta < 1:
+            raise TypedError(f"{key} must be two numbers of at least 0 and below 1, not {beta}")
+    return float(value[0]), float(value[1])
 
 
 def constant(optimizer: Optimizer, steps: int, warmup: float) -> LRScheduler | None:

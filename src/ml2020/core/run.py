@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,7 @@ from ml2020.core import animation, checkpoints, devices, processes, report, term
 from ml2020.core.assemble import assemble, check_trainer, evaluate, make_trainer
 from ml2020.core.build import build
 from ml2020.core.errors import UserError, at_least, one_of
-from ml2020.core.folder import RunFolder, machine_facts
+from ml2020.core.folder import RunFolder, as_csv, machine_facts
 from ml2020.core.history import History
 from ml2020.core.loop import Conductor, Stopped, place, stop
 from ml2020.core.module import Module, Phase, Plan
@@ -284,9 +282,7 @@ class Run:
     def keep(self, name: str, header: tuple[str, ...], rows: list[tuple]) -> None:
         """Write a table as <name>.csv."""
         if self.chief:
-            stream = io.StringIO()
-            csv.writer(stream, lineterminator="\n").writerows([header, *rows])
-            self.folder.write_text(f"{name}.csv", stream.getvalue())
+            self.folder.write_text(f"{name}.csv", as_csv(header, rows))
 
     def finish(self) -> None:
         """metrics.json, the hparams row, the table, and what to type next."""

@@ -27,11 +27,13 @@ ALIKE = 0.01  # of the pictures held back, those that count as copies of a train
 class Real(DataModule):
     """Real samples in two splits: train, and val, which is held back as the reference of the distances.
 
-    `splits`: {name: (n, *shape)}. `spec`: shape, of one sample ([3, s, s], or [2] for points); val, how many are held back.
+    `predict_count`: samples that do=predict writes. `splits`: {name: (n, *shape)}. `spec`: shape, of one sample ([3, s, s], or [2] for
+    points); val, how many are held back.
     """
 
-    def __init__(self, batch_size: int, seed: int, val_count: int) -> None:
+    def __init__(self, batch_size: int, seed: int, val_count: int, predict_count: int) -> None:
         super().__init__(at_least(1, batch_size, "data.batch_size"))
+        self.predict_count = at_least(1, predict_count, "data.predict_count")
         self.seed = at_least(0, seed, "data.seed")
         self.val_count = at_least(2, val_count, "data.val_count")
         self.splits: dict[str, Tensor] = {}
@@ -81,8 +83,8 @@ class Pictures(Real):
     was learnt by heart.
     """
 
-    def __init__(self, batch_size: int, seed: int, val_count: int, image_size: int, flip: bool) -> None:
-        super().__init__(batch_size, seed, val_count)
+    def __init__(self, batch_size: int, seed: int, val_count: int, predict_count: int, image_size: int, flip: bool) -> None:
+        super().__init__(batch_size, seed, val_count, predict_count)
         self.size = within(8, 256, image_size, "data.image_size")
         self.flip = one_of((True, False), flip, "data.flip")
 
@@ -115,11 +117,12 @@ class Portraits(Pictures):
         middle: float = HEAD,
         seed: int = 0,
         val_count: int = 500,
+        predict_count: int = 2_000,
         flip: bool = True,
         batch_size: int = 32,
         cache_dir: str | None = None,
     ) -> None:
-        super().__init__(batch_size, seed, val_count, image_size, flip)
+        super().__init__(batch_size, seed, val_count, predict_count, image_size, flip)
         self.count = at_least(1, count, "data.count")
         self.style = one_of(STYLES, style, "data.style")
         self.middle = within(0.25, 1, middle, "data.middle")
@@ -144,11 +147,12 @@ class Faces(Pictures):
         image_size: int = 64,
         seed: int = 0,
         val_count: int = 500,
+        predict_count: int = 2_000,
         flip: bool = True,
         batch_size: int = 64,
         cache_dir: str | None = None,
     ) -> None:
-        super().__init__(batch_size, seed, val_count, image_size, flip)
+        super().__init__(batch_size, seed, val_count, predict_count, image_size, flip)
         self.path, self.cache_dir = path, cache_dir
 
     def prepare(self) -> None:
@@ -190,9 +194,10 @@ class Ring(Real):
         count: int = 10_000,
         seed: int = 0,
         val_count: int = 2_000,
+        predict_count: int = 2_000,
         batch_size: int = 256,
     ) -> None:
-        super().__init__(batch_size, seed, val_count)
+        super().__init__(batch_size, seed, val_count, predict_count)
         self.modes = within(1, 1_000, modes, "data.modes")
         self.radius = at_least(0.001, radius, "data.radius")
         self.sigma = at_least(1e-6, sigma, "data.sigma")

@@ -44,7 +44,8 @@ def features(pictures: Tensor, network: str = "lite0") -> Tensor:
     """(n, d) float64 on the CPU, of pictures (n, 3, s, s), uint8 or float in [-1, 1]; computed where the pictures are."""
     extract = NETWORKS[network]()
     pictures = pictures if pictures.dtype == torch.uint8 else to_uint8(pictures)
-    with torch.autocast(pictures.device.type, enabled=False):
+    # At its first use a network is built, which draws weights: a resumed run builds it later, and would train with other noise.
+    with torch.random.fork_rng([]), torch.autocast(pictures.device.type, enabled=False):
         return torch.cat([extract(part).double().cpu() for part in pictures.split(100)])
 
 
