@@ -1,4 +1,4 @@
-"""Wrong input of homeworks 4 and 14, which train in many phases: one sentence, nothing created, nothing written over."""
+"""Wrong input of homeworks 4, 11 and 14, which do not train as a classifier does: one sentence, nothing created, nothing written over."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 Refused = Callable[[list[str], int, str], None]
 FOUR = "task=hw04_rnn"
 FOURTEEN = "task=hw14_lifelong"
+ELEVEN = "task=hw11_gan"
 FILES = [FOUR, "data=hw04_tweets", "data.path=folder"]
 GOOD = "".join(f"{i % 2} +++$+++ text {i} {'good' if i % 2 else 'bad'}\n" for i in range(30))
 
@@ -41,6 +42,29 @@ WRONG = [
     ([FOURTEEN, "model=hw14_replay", "model.memory=0"], 2, "model.memory must be at least 1, not 0"),
     ([FOURTEEN, "data=hw14_permuted_mnist"], 1, "there is no train-images-idx3-ubyte"),
     ([FOURTEEN, "model=hw14_ecw"], 2, "did you mean hw14_ewc?"),
+    ([ELEVEN, "model=hw11_dcgn"], 2, "did you mean hw11_dcgan?"),
+    ([ELEVEN, "model.latnet=64"], 2, "did you mean model.latent?"),
+    ([ELEVEN, "model.latent=0"], 2, "model.latent must be at least 1, not 0"),
+    ([ELEVEN, "model.norm=batchnorm"], 2, "model.norm takes batch or spectral or none, not batchnorm"),
+    ([ELEVEN, "model.diffaugment=[colour]"], 2, "did you mean color?"),
+    ([ELEVEN, "model.diffaugment=color"], 2, "model.diffaugment takes a list"),
+    ([ELEVEN, "model.slips=[six_to_four]"], 2, "did you mean seven_to_four?"),
+    ([ELEVEN, "model.discriminator_steps=0"], 2, "model.discriminator_steps must be at least 1, not 0"),
+    ([ELEVEN, "model.optimizers.critic.lr=1e-4"], 2, "model.optimizers"),
+    ([ELEVEN, "model.optimizers.generator.lr=-1"], 2, "model.optimizers.generator.lr must be at least 0, not -1"),
+    ([ELEVEN, "optimizer.betas=[0.5]"], 2, "optimizer.betas must be two numbers, such as [0.9,0.999], not [0.5]"),
+    ([ELEVEN, "model=hw11_wgan_gp", "model.gp=-1"], 2, "model.gp must be at least 0, not -1"),
+    ([ELEVEN, "model=hw11_wgan_gp", "model.slips=[seven_to_four]"], 2, "mixes real and generated samples"),
+    ([ELEVEN, "data.image_size=48", "quick=true"], 2, "type 8, 16, 32, 64, 128 or 256"),
+    ([ELEVEN, "data=hw11_ring"], 2, "model.net=dcgan cannot learn points; type model.net=mlp"),
+    ([ELEVEN, "model=hw11_toy", "quick=true"], 2, "model.net=mlp cannot learn pictures"),
+    ([ELEVEN, "model.features=inception", "quick=true"], 1, "Inception's weights are not there"),
+    ([ELEVEN, "trainer.ema_decay=0.9"], 2, "model.average"),
+    ([ELEVEN, "trainer.accumulate=2"], 2, "two optimizers take turns"),
+    ([ELEVEN, "trainer.clip_norm=1"], 2, "two optimizers take turns"),
+    ([ELEVEN, "data=hw11_faces"], 1, "there is no folder data/hw11/faces; set data_dir=, or data.path="),
+    ([ELEVEN, "data=hw11_faces", "data.path=folder"], 1, "folder"),
+    ([ELEVEN, "data.count=400"], 1, "are too few: 500 are held back (data.val_count)"),
 ]
 
 

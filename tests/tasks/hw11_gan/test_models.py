@@ -298,7 +298,7 @@ def test_the_slip_trains_on_noise_from_zero_to_one_and_shows_normal_noise():
 
 def test_losses_that_are_no_mean_over_samples_refuse_mixed_batches():
     with pytest.raises(TypedError, match="seven_to_four"):
-        stepped(made(WGANGP, norm="none", slips=["seven_to_four"]), [torch.rand(8, 3, 8, 8)])
+        WGANGP(slips=["seven_to_four"])
 
 
 def test_the_average_follows_by_its_rule():

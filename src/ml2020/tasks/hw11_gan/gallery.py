@@ -28,6 +28,7 @@ class Pictures:
     def __init__(self, module: GAN) -> None:
         self.module = module
         self.frames: list[Tensor] = []  # a grid after each epoch, uint8 (64, 3, s, s)
+        metrics.features(torch.zeros(1, *module.shape, dtype=torch.uint8), module.features)  # a missing one is told before the fit
         self.reals = metrics.Reals(module.features)
         self.train: list[Tensor] = []
 

@@ -68,6 +68,8 @@ class GAN(Module):
         self.diffaugment = chosen(augment.KINDS, diffaugment, "model.diffaugment")
         self.instance_noise = at_least(0, instance_noise, "model.instance_noise")
         self.slips = chosen(SLIPS, slips, "model.slips")
+        if "seven_to_four" in self.slips and type(self).mixed_loss is GAN.mixed_loss:
+            raise TypedError(f"model.slips=[seven_to_four] mixes real and generated samples, which {type(self).__name__} cannot")
         self.rates = {name: _changes((optimizers or {}).get(name, {}), name) for name in NETS}
         self.samples = at_least(10, samples, "model.samples")
         self.features = one_of(metrics.NETWORKS, features, "model.features")
@@ -183,7 +185,7 @@ class GAN(Module):
 
     def mixed_loss(self, scores: Tensor, real: Tensor) -> Tensor:
         """The discriminator's loss of a mixed batch of scores (n,); `real`: (n,) bool."""
-        raise TypedError(f"model.slips=[seven_to_four] mixes real and generated samples, which {type(self).__name__} cannot")
+        raise NotImplementedError
 
     @torch.no_grad()
     def follow(self) -> None:
