@@ -49,3 +49,11 @@ def test_what_failed_half_way_does_not_count(tmp_path: Path):
     (tmp_path / "thing-left.half").mkdir()
     work(tmp_path)
     assert (tmp_path / "made").read_text() == "x"
+
+
+def test_what_was_just_made_lies_in_memory_as_it_will_from_disk(tmp_path: Path):
+    def made() -> dict[str, np.ndarray]:
+        return {"x": np.arange(24).reshape(2, 3, 4).transpose(0, 2, 1)}
+
+    first, second = (cached(str(tmp_path), "layout", {"a": 1}, made)["x"] for _ in range(2))
+    assert first.strides == second.strides and np.array_equal(first, second)

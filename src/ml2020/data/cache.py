@@ -38,11 +38,14 @@ def cached(cache_dir: str | None, name: str, key: dict[str, Any], make: Callable
     Two processes at once make them once: the second waits for the first. What is half written or damaged never counts: it is made
     again. Raises UserError where the cache cannot be written.
     """
+    import numpy as np
+
     place = folder(cache_dir) / f"{name}-{fingerprint(key)}"
     with _locked(place.with_suffix(".lock")):
         arrays = _read(place)
         if arrays is None:
-            arrays = make()
+            # The same layout in memory as from disk: convolutions of other strides round otherwise.
+            arrays = {name: np.ascontiguousarray(array) for name, array in make().items()}
             _write(place, key, arrays)
         return arrays
 

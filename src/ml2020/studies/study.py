@@ -158,7 +158,10 @@ def show(study: dict[str, Any], rows: list[dict[str, Any]], folder: Path) -> Non
         from ml2020.core import history
 
         module, _, function = study["figure"].rpartition(".")
-        drawn = [row | {"history": history.read(folder / row["folder"])} for row in sorted(rows, key=lambda row: row["folder"])]
+        drawn = [
+            row | {"history": history.read(folder / row["folder"]), "path": folder / row["folder"]}
+            for row in sorted(rows, key=lambda row: row["folder"])
+        ]
         figure = getattr(importlib.import_module(module), function)(drawn, study["table"])
         figure.savefig(folder / "figure.png", dpi=110)
         terminal.say(f"{folder}/table.csv, figure.png; to keep them: ml2020 record {folder}")

@@ -179,7 +179,7 @@ def source_of(listing: Listing, grey: Tensor) -> Source:
 
 
 class Ring(Real):
-    """Points of several Gaussians on a circle: a distribution whose modes can be counted (Metz et al. 2017: 8, radius 2, sigma 0.02).
+    """Points of several Gaussians on a circle: a distribution whose modes can be counted (Metz et al. 2017: 8, radius 2).
 
     `spec` also: centers, (modes, 2), and sigma.
     """
@@ -190,7 +190,7 @@ class Ring(Real):
         self,
         modes: int = 8,
         radius: float = 2.0,
-        sigma: float = 0.02,
+        sigma: float = 0.1,
         count: int = 10_000,
         seed: int = 0,
         val_count: int = 2_000,

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.image import imread
 
 Series = tuple[Sequence[float], Sequence[float]]
 WORDS = {
@@ -111,6 +114,34 @@ def collapse(curves: dict[str, dict[str, list[Series]]]) -> Figure:
         axes.grid(alpha=0.3)
     handles = [panels[0].plot([], [], color=color, lw=2, label=arm)[0] for arm, color in colors.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=8)
+    return figure
+
+
+def study(rows: list[dict[str, Any]], table: list[str]) -> Figure:
+    """A study's arms: the pictures of each (first seed), the Frechet distance over the training, and what is left at its end."""
+    labels = list(dict.fromkeys(row["label"] for row in rows))
+    figure = Figure(figsize=(max(6.5, 2.9 * len(labels)), 6.8), layout="constrained")
+    upper, lower = figure.subfigures(2, 1, height_ratios=[1.15, 1])
+    for axes, label in zip(upper.subplots(1, len(labels), squeeze=False)[0], labels, strict=True):
+        axes.set_axis_off()
+        first = next(row for row in rows if row["label"] == label)
+        file = Path(first["path"], "figures", "grid.png")
+        if file.is_file():
+            axes.imshow(imread(file))
+        values = [row["val/frechet"] for row in rows if row["label"] == label and row.get("val/frechet") is not None]
+        axes.set_title(f"{label}: " + ", ".join(f"{value:.1f}" for value in values), fontsize=9)
+    left, right = lower.subplots(1, 2)
+    for number, label in enumerate(labels):
+        for row in (row for row in rows if row["label"] == label):
+            points = [(int(line["epoch"]) + 1, float(line["val/frechet"])) for line in row["history"] if line.get("val/frechet")]
+            left.plot(*zip(*points, strict=True), color=f"C{number}", lw=1, label=label) if points else None
+            if row.get("val/precision") is not None:
+                right.plot(row["val/recall"], row["val/precision"], "o", color=f"C{number}")
+    handles = {handle.get_label(): handle for handle in left.get_lines()}
+    left.legend(handles.values(), handles.keys(), fontsize=8)
+    left.set(xlabel="epoch", ylabel="Frechet distance", ylim=(0, None))
+    right.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1))
+    left.grid(alpha=0.3), right.grid(alpha=0.3)
     return figure
 
 
