@@ -1,4 +1,4 @@
-"""Wrong input of homeworks 4, 11 and 14, which do not train as a classifier does: one sentence, nothing created, nothing written over."""
+"""Wrong input of homeworks 4, 11 and 14: one sentence, nothing created, nothing written over."""
 
 from __future__ import annotations
 
