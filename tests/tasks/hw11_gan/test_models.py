@@ -369,8 +369,8 @@ def test_what_is_typed_wrong_is_told(options: dict[str, Any], sentence: str):
 QUICK = ["task=hw11_gan", "quick=true", "trainer.threads=1", "data.image_size=8", "model.width=4", "trainer.log_every=3"]
 
 
-def folder_of(path: Path, *words: str) -> RunFolder:
-    cfg, choices = load("train", [*QUICK, *words])
+def folder_of(path: Path, *words: str, model: str = "hw11_dcgan") -> RunFolder:
+    cfg, choices = load("train", [*QUICK, f"model={model}", *words])
     return new_run(plain(cfg), choices, [], path)
 
 
@@ -430,10 +430,10 @@ def content(folder: RunFolder) -> dict[str, Any]:
 def test_a_run_stopped_in_an_epoch_or_at_its_end_ends_with_the_same_bits(
     model: str, step: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    words = (f"model={model}", "scheduler=cosine", "model.instance_noise=0.1", "model.discriminator_steps=2")
-    whole = folder_of(tmp_path / "whole", *words)
+    words = ("scheduler=cosine", "model.instance_noise=0.1", "model.discriminator_steps=2")
+    whole = folder_of(tmp_path / "whole", *words, model=model)
     start(whole)
-    part = folder_of(tmp_path / "part", *words)
+    part = folder_of(tmp_path / "part", *words, model=model)
     original = loop.Conductor.on_train_batch_end
 
     def hook(self: loop.Conductor, *args: Any) -> None:
@@ -454,7 +454,7 @@ def test_a_run_stopped_in_an_epoch_or_at_its_end_ends_with_the_same_bits(
 def test_predict_writes_as_many_pictures_as_are_asked_for(tmp_path: Path):
     start(folder := folder_of(tmp_path / "run", "data.predict_count=30"))
     assert evaluate([f"run={folder.path}", "do=predict"]) == 0
-    pictures = np.load(folder.path / "samples.npz", allow_pickle=False)["samples"]
+    pictures = np.load(folder.path / "submission.npz", allow_pickle=False)["samples"]
     assert pictures.shape == (30, 8, 8, 3) and pictures.dtype == np.uint8 and pictures.std() > 1
 
 

@@ -245,13 +245,13 @@ class GAN(Module):
         return (self.fixed_noise(len(batch[0])),)
 
     def submission(self, data: Any) -> tuple[str, bytes, str]:
-        """samples.npz: `samples`, uint8 (n, s, s, 3) for pictures, float32 (n, 2) for points."""
+        """submission.npz: `samples`, uint8 (n, s, s, 3) for pictures, float32 (n, 2) for points."""
         samples = self.sample(self.fixed_noise(data.predict_count, seed=2))
         if len(self.shape) == 3:
             samples = metrics.to_uint8(samples).permute(0, 2, 3, 1)
         file = io.BytesIO()
         np.savez_compressed(file, samples=samples.cpu().numpy())
-        return "samples.npz", file.getvalue(), f"{len(samples):,} samples, {' x '.join(map(str, samples.shape[1:]))}"
+        return "submission.npz", file.getvalue(), f"{len(samples):,} samples, {' x '.join(map(str, samples.shape[1:]))}"
 
     # What a resumed run needs.
 

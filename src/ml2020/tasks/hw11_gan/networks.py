@@ -70,9 +70,10 @@ class Spectral(nn.Module):
 
     def forward(self, weight: Tensor) -> Tensor:
         matrix = weight.flatten(1)
-        if self.training:
-            self.iterate(matrix.detach())
-        return weight / (self.u @ (matrix @ self.v))
+        with torch.autocast(weight.device.type, enabled=False):  # a quotient of sums: not in half precision
+            if self.training:
+                self.iterate(matrix.detach())
+            return weight / (self.u @ (matrix @ self.v))
 
 
 # DCGAN (Radford et al. 2016).
