@@ -95,8 +95,7 @@ class Conductor(pl.Callback):
                     group["lr"] = group["initial_lr"] = rate
         if self.restored and self.restored["epochs"] != self.epochs:
             self.over = False
-            by_hand = not module.automatic_optimization  # then Lightning counts each optimizer's steps
-            module.plan.stretch(trainer, self.phase_step if by_hand else trainer.global_step)
+            module.plan.stretch(trainer)
 
     def _heed(self, number: int, frame: Any) -> None:
         if self.signal:  # a second Ctrl-C does not wait

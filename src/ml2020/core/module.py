@@ -60,14 +60,14 @@ class Plan:
         self.rates[id(optimizer)] = [group["lr"] for group in optimizer.param_groups]
         return optimizer, self.schedule(optimizer, self.steps)
 
-    def stretch(self, trainer: pl.Trainer, updates: int) -> None:
+    def stretch(self, trainer: pl.Trainer) -> None:
         """Put the schedules of an interrupted fit that has got a new length where they stand after as many updates."""
         for config in trainer.lr_scheduler_configs:
             optimizer = config.scheduler.optimizer
             for group, rate in zip(optimizer.param_groups, self.rates[id(optimizer)], strict=True):
                 group["lr"] = group["initial_lr"] = rate
-            config.scheduler = self.schedule(optimizer, self.steps)
-            for _ in range(updates):
+            taken, config.scheduler = config.scheduler.last_epoch, self.schedule(optimizer, self.steps)
+            for _ in range(taken):
                 config.scheduler.step()
 
 
