@@ -61,8 +61,8 @@ class Plan:
             optimizer = config.scheduler.optimizer
             for group, rate in zip(optimizer.param_groups, self.rates, strict=True):
                 group["lr"] = group["initial_lr"] = rate
-            config.scheduler = self.schedule(optimizer, self.steps)
-            for _ in range(trainer.global_step // len(trainer.optimizers)):
+            taken, config.scheduler = config.scheduler.last_epoch, self.schedule(optimizer, self.steps)
+            for _ in range(taken):
                 config.scheduler.step()
 
 
