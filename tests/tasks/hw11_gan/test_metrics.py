@@ -118,6 +118,14 @@ def test_a_planted_copy_is_found_mirrored_darker_and_noisy():
     assert metrics.copies(fake, train, 0.99) == pytest.approx(4 / 34)
 
 
+def test_twins_are_counted_mirrored_and_noisy():
+    torch.manual_seed(0)
+    pictures = torch.randint(0, 256, (6, 3, 16, 16)).byte()
+    assert metrics.twins(pictures, 0.9) == 0.0
+    noisy = (pictures[1].flip(-1).float() + 2 * torch.randn(3, 16, 16)).clamp(0, 255).byte()
+    assert metrics.twins(torch.cat([pictures, pictures[:1], noisy[None]]), 0.9) == pytest.approx(4 / 8)
+
+
 def test_likeness_is_the_correlation_of_pixels():
     a, b = pictures(1, side=16), pictures(1, seed=1, side=16)
     plain, mirrored = (np.corrcoef(a.flatten(), view.flatten())[0, 1] for view in (b, b.flip(-1)))

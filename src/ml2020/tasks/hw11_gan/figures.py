@@ -20,11 +20,12 @@ WORDS = {
     "precision": "precision",
     "recall": "recall",
     "copies": "copies of training pictures",
+    "twins": "generated pictures that have a twin",
     "modes": "modes covered",
     "good": "good points",
     "overlap": "overlap with the ring",
 }
-SHARES = ("precision", "recall", "copies", "good", "overlap")  # lie in [0, 1]
+SHARES = ("precision", "recall", "copies", "twins", "good", "overlap")  # lie in [0, 1]
 _REAL, _FAKE = "#9aa5b1", "#c0392b"
 
 
@@ -118,30 +119,40 @@ def collapse(curves: dict[str, dict[str, list[Series]]]) -> Figure:
 
 
 def study(rows: list[dict[str, Any]], table: list[str]) -> Figure:
-    """A study's arms: the pictures of each (first seed), the Frechet distance over the training, and what is left at its end."""
+    """A study's arms: the pictures of each, and distance, precision and recall over the training."""
+    return _arms(rows, ("frechet", "precision", "recall"))
+
+
+def collapsed(rows: list[dict[str, Any]], table: list[str]) -> Figure:
+    """A study of mode collapse: the pictures of each arm, how many have a twin, how much of the real pictures is covered, and distance."""
+    return _arms(rows, ("twins", "recall", "frechet"))
+
+
+def _arms(rows: list[dict[str, Any]], names: Sequence[str], columns: int = 4) -> Figure:
+    """The last pictures of each arm's first seed, with the last values of names[0] of all its seeds; beneath, `names` over the epochs."""
     labels = list(dict.fromkeys(row["label"] for row in rows))
-    figure = Figure(figsize=(max(6.5, 2.9 * len(labels)), 6.8), layout="constrained")
-    upper, lower = figure.subfigures(2, 1, height_ratios=[1.15, 1])
-    for axes, label in zip(upper.subplots(1, len(labels), squeeze=False)[0], labels, strict=True):
+    columns = min(columns, len(labels))
+    lines = math.ceil(len(labels) / columns)
+    figure = Figure(figsize=(max(7.0, 3 * columns), 3.2 * lines + 3.4), layout="constrained")
+    upper, lower = figure.subfigures(2, 1, height_ratios=[3.2 * lines, 3.4])
+    grid = upper.subplots(lines, columns, squeeze=False).ravel()
+    for axes in grid:
         axes.set_axis_off()
-        first = next(row for row in rows if row["label"] == label)
-        file = Path(first["path"], "figures", "grid.png")
-        if file.is_file():
+    for axes, label in zip(grid, labels, strict=False):
+        own = [row for row in rows if row["label"] == label]
+        if (file := Path(own[0]["path"], "figures", "grid.png")).is_file():
             axes.imshow(imread(file))
-        values = [row["val/frechet"] for row in rows if row["label"] == label and row.get("val/frechet") is not None]
-        axes.set_title(f"{label}: " + ", ".join(f"{value:.1f}" for value in values), fontsize=9)
-    left, right = lower.subplots(1, 2)
-    for number, label in enumerate(labels):
-        for row in (row for row in rows if row["label"] == label):
-            points = [(int(line["epoch"]) + 1, float(line["val/frechet"])) for line in row["history"] if line.get("val/frechet")]
-            left.plot(*zip(*points, strict=True), color=f"C{number}", lw=1, label=label) if points else None
-            if row.get("val/precision") is not None:
-                right.plot(row["val/recall"], row["val/precision"], "o", color=f"C{number}")
-    handles = {handle.get_label(): handle for handle in left.get_lines()}
-    left.legend(handles.values(), handles.keys(), fontsize=8)
-    left.set(xlabel="epoch", ylabel="Frechet distance", ylim=(0, None))
-    right.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1))
-    left.grid(alpha=0.3), right.grid(alpha=0.3)
+        values = [f"{row[f'val/{names[0]}']:.3g}" for row in own if row.get(f"val/{names[0]}") is not None]
+        axes.set_title(f"{label}: {', '.join(values)}", fontsize=9)
+    for axes, name in zip(lower.subplots(1, len(names)), names, strict=True):
+        for number, label in enumerate(labels):
+            for seed, row in enumerate(row for row in rows if row["label"] == label):
+                points = [(line["epoch"] + 1, line[f"val/{name}"]) for line in row["history"] if f"val/{name}" in line]
+                axes.plot(*zip(*points, strict=True), color=f"C{number}", lw=1, label=None if seed else label) if points else None
+        axes.set(xlabel="epoch", title=WORDS[name], ylim=(0, 1.02) if name in SHARES else (0, None))
+        axes.title.set_fontsize(9)
+        axes.grid(alpha=0.3)
+    lower.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8)
     return figure
 
 

@@ -40,11 +40,12 @@ class Pictures:
             self.reals.add(split, real)
 
     def compare(self, split: str, fake: Tensor) -> dict[str, float]:
-        """val: the distances. train: the share of generated pictures that are copies of training pictures."""
+        """val: the distances, and how many resemble each other. train: the share of generated pictures that are copies."""
         if split == "train":
             train, self.train = torch.cat(self.train), []
             return {"copies": metrics.copies(metrics.to_uint8(fake).cpu(), train, self.module.spec["copy"])}
-        return metrics.compare(self.reals.of(split), metrics.features(fake, self.module.features))
+        values = metrics.compare(self.reals.of(split), metrics.features(fake, self.module.features))
+        return values | {"twins": metrics.twins(metrics.to_uint8(fake).cpu(), self.module.spec["copy"])}
 
     def keep(self, fake: Tensor) -> None:
         """The grid of an epoch, shown at once and kept for the animation."""

@@ -193,6 +193,13 @@ def copies(fake: Tensor, train: Tensor, limit: float) -> float:
     return float((nearest(fake, train)[0] >= limit).double().mean())
 
 
+def twins(fake: Tensor, limit: float) -> float:
+    """The share of pictures (n, 3, s, s) uint8 that are as like another of them as `limit`: 1 where a generator has collapsed."""
+    rows = _standard(fake, 16)
+    likeness = torch.stack([rows @ _standard(view, 16).T for view in (fake, fake.flip(-1))]).amax(0)
+    return float((likeness.fill_diagonal_(-math.inf).amax(1) >= limit).double().mean())
+
+
 # Points on a ring.
 
 
