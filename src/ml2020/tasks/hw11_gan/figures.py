@@ -124,12 +124,12 @@ def study(rows: list[dict[str, Any]], table: list[str]) -> Figure:
 
 
 def collapsed(rows: list[dict[str, Any]], table: list[str]) -> Figure:
-    """A study of mode collapse: the pictures of each arm, how many have a twin, how much of the real pictures is covered, and distance."""
+    """A study of mode collapse: the pictures of each arm, how many have a twin, how many real ones are covered, and distance."""
     return _arms(rows, ("twins", "recall", "frechet"))
 
 
 def _arms(rows: list[dict[str, Any]], names: Sequence[str], columns: int = 4) -> Figure:
-    """The last pictures of each arm's first seed, with the last values of names[0] of all its seeds; beneath, `names` over the epochs."""
+    """The pictures of each arm's first seed, with the last values of names[0] of all its seeds; beneath, `names` over the epochs."""
     labels = list(dict.fromkeys(row["label"] for row in rows))
     columns = min(columns, len(labels))
     lines = math.ceil(len(labels) / columns)
