@@ -13,7 +13,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from ml2020.core import optim
+from ml2020.core import optim, processes
 from ml2020.core.errors import TypedError, at_least, nearest, one_of, within
 from ml2020.core.module import Module, Phase
 from ml2020.core.network import network_figure
@@ -165,9 +165,9 @@ class GAN(Module):
         return self.discriminator(samples)
 
     def noise(self, count: int) -> Tensor:
-        """(count, latent), standard normal; by the slip uniform."""
-        draw = torch.rand if "uniform_noise" in self.slips else torch.randn
-        return draw(count, self.latent, device=self.device)
+        """(count, latent), standard normal; by the slip uniform. Of several processes, which draw alike, each takes its own."""
+        draw, here = torch.rand if "uniform_noise" in self.slips else torch.randn, processes.place()
+        return draw(count * here.world, self.latent, device=self.device)[here.rank :: here.world]
 
     def keras_fit(self, real: Tensor) -> None:
         """The slip: real and generated pictures, shuffled together, are cut into 32s: D takes more steps than G."""
