@@ -15,6 +15,7 @@ from ml2020.tasks.hw14_lifelong.ewc import EWC
 from ml2020.tasks.hw14_lifelong.mas import MAS
 from ml2020.tasks.hw14_lifelong.model import Lifelong
 from ml2020.tasks.hw14_lifelong.networks import original
+from ml2020.tasks.hw14_lifelong.quadratic import Spring
 from ml2020.tasks.hw14_lifelong.replay import Joint, Replay
 from ml2020.tasks.hw14_lifelong.scp import SCP
 from ml2020.tasks.hw14_lifelong.si import SI
@@ -230,3 +231,13 @@ def test_the_slip_reads_the_test_with_its_own_statistics_and_leaves_no_trace(bat
     module.measure_all(0)
     torch.testing.assert_close(module.losses[0], expected.expand(3))
     assert all(torch.equal(a, b) for a, b in zip(buffers, module.net.buffers(), strict=True))
+
+
+def test_the_penalty_by_hand_has_autograds_value_and_gradient():
+    generator = torch.Generator().manual_seed(0)
+    shapes = [(3, 2), (4,)]
+    weights, importance, anchors = ([torch.rand(s, generator=generator, dtype=torch.float64) for s in shapes] for _ in range(3))
+    weights = [w.requires_grad_() for w in weights]
+    expected = sum((i * (w - a).square()).sum() for w, i, a in zip(weights, importance, anchors, strict=True))
+    assert float(Spring.apply(*weights, *importance, *anchors)) == pytest.approx(float(expected), rel=1e-12)
+    assert torch.autograd.gradcheck(lambda *w: 3 * Spring.apply(*w, *importance, *anchors), weights)
