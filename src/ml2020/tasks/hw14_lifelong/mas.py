@@ -19,7 +19,7 @@ class MAS(Quadratic):
 
     latest = True
 
-    def __init__(self, mas_lambda: float = 1.0, samples: int | str = 500, **options: Any) -> None:
+    def __init__(self, mas_lambda: float = 0.01, samples: int | str = 500, **options: Any) -> None:
         super().__init__(**options)
         self.strength = at_least(0, mas_lambda, "model.mas_lambda")
         self.samples = samples if samples == "all" else at_least(1, samples, "model.samples")

@@ -17,7 +17,7 @@ class SCP(Quadratic):
     Gamma_t: the mean over `slices` random unit vectors v of the squared gradient of v . (mean output), over `samples` pictures.
     """
 
-    def __init__(self, scp_lambda: float = 100.0, slices: int = 100, samples: int | str = 500, **options: Any) -> None:
+    def __init__(self, scp_lambda: float = 1.0, slices: int = 100, samples: int | str = 500, **options: Any) -> None:
         super().__init__(**options)
         self.strength = at_least(0, scp_lambda, "model.scp_lambda")
         self.slices = at_least(1, slices, "model.slices")

@@ -20,7 +20,7 @@ class SI(Quadratic):
 
     latest = True
 
-    def __init__(self, si_c: float = 0.1, xi: float = 0.1, **options: Any) -> None:
+    def __init__(self, si_c: float = 10.0, xi: float = 0.1, **options: Any) -> None:
         super().__init__(**options)
         self.strength = at_least(0, si_c, "model.si_c")
         self.xi = at_least(1e-9, xi, "model.xi")
