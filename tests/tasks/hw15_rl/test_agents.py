@@ -175,7 +175,8 @@ def test_advantages_are_those_of_dynamic_programming_on_the_average():
     for s, a in np.ndindex(16, 4):
         here = samples.advantages[(states == s) & (samples.actions.numpy() == a)].numpy()
         if len(here) > 300:
-            assert here.mean() == pytest.approx(q[s, a] - values[s], abs=4 * here.std() / np.sqrt(len(here)) + 1e-6)
+            error = here.std() / np.sqrt(len(here))  # a little too small: steps of one episode share what comes later
+            assert here.mean() == pytest.approx(q[s, a] - values[s], abs=6 * error + 1e-6)
     often = [int((states == s).sum()) for s in range(16)]
     assert sum(n > 1_200 for n in often) >= 5  # enough states were met for this to mean something
     assert torch.allclose(samples.logs, torch.full_like(samples.logs, -np.log(4)), atol=1e-6)
@@ -198,10 +199,10 @@ def test_ppo_stops_where_the_ratio_leaves_its_range():
     with torch.no_grad():
         agent.policy[0].weight.zero_(), agent.critic[0].weight.zero_()
     old = torch.tensor([0.5, 0.25, 0.25, 0.8])  # ratios 1, 2, 2, 0.625
-    advantages = torch.tensor([1.0, 1.0, -1.0, -1.0])  # mean 0 and deviation sqrt(4 / 3)
+    advantages = torch.tensor([1.0, 1.0, -1.0, -1.0])  # mean 0, deviation 1
     batch = Samples(torch.zeros(4, 4), torch.zeros(4, dtype=torch.int64), advantages, torch.zeros(4), old.log(), torch.zeros(4))
     loss, said = agent.surrogate(batch)
-    gain = (1 + 1.2 - 2 - 0.8) / 4 / np.sqrt(4 / 3)  # 2 is clipped to 1.2 where it gains, not where it loses; 0.625 to 0.8
+    gain = (1 + 1.2 - 2 - 0.8) / 4  # 2 is clipped to 1.2 where it gains, not where it loses; 0.625 to 0.8
     assert float(loss) == pytest.approx(-gain, abs=1e-6)
     assert float(said["kl"]) == pytest.approx(np.mean([r - 1 - np.log(r) for r in (1, 2, 2, 0.625)]), abs=1e-6)
     assert float(said["clipped"]) == 0.75
@@ -213,7 +214,7 @@ def test_at_the_policy_that_acted_ppo_has_the_policy_gradient():
     advantages = torch.randn(30)
     logs, _ = log_chances(agent.policy(x), actions)
     loss, _ = agent.surrogate(Samples(x, actions, advantages, torch.zeros(30), logs.detach(), torch.zeros(30)))
-    normal = (advantages - advantages.mean()) / advantages.std()
+    normal = (advantages - advantages.mean()) / advantages.std(correction=0)
     expected = torch.autograd.grad(-(logs * normal).mean(), list(agent.policy.parameters()))
     for one, two in zip(torch.autograd.grad(loss, list(agent.policy.parameters())), expected, strict=True):
         assert torch.allclose(one, two, atol=1e-6)

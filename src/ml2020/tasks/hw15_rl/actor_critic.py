@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ml2020.tasks.hw15_rl.critic import ActorCritic, explained_variance
-from ml2020.tasks.hw15_rl.networks import log_chances
+from ml2020.tasks.hw15_rl.networks import log_chances, normalized
 
 
 class A2C(ActorCritic):
@@ -25,9 +25,7 @@ class A2C(ActorCritic):
     def learn(self, rng: np.random.Generator) -> dict[str, Tensor | float]:
         """Collect, and one step up the policy's gradient and down the critic's error."""
         samples, row = self.collect(rng)
-        advantages = samples.advantages
-        if self.normalize:
-            advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
+        advantages = normalized(samples.advantages) if self.normalize else samples.advantages
         logs, entropy = log_chances(self.policy(samples.observations), samples.actions)
         policy_loss = -(logs * advantages).mean()
         value_loss = 0.5 * F.mse_loss(self.critic(samples.observations)[:, 0], samples.returns)

@@ -87,4 +87,4 @@ class ActorCritic(Agent):
 
 def explained_variance(values: Tensor, returns: Tensor) -> Tensor:
     """1 - var(returns - values) / var(returns): 1 is a perfect critic, 0 one that says the mean."""
-    return 1 - (returns - values).var() / returns.var().clamp_min(1e-12)
+    return 1 - (returns - values).var(correction=0) / returns.var(correction=0).clamp_min(1e-12)

@@ -74,7 +74,7 @@ class Fleet:
         return self
 
     def begin(self, i: int, seed: int | None = None) -> None:
-        """The next episode of environment i, or the one of a seed."""
+        """The next episode of environment i; or the one of a seed, which is for measuring: `state_dict` does not know it."""
         env = self.envs[i]
         self.starts[i] = env.unwrapped.np_random.bit_generator.state
         self.actions[i] = []

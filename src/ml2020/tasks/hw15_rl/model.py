@@ -51,7 +51,7 @@ class Agent(Module):
         self.hidden = whole_numbers(hidden, "model.hidden", empty=True)
         self.gamma = within(0, 1, gamma, "model.gamma")
         self.time_limit = one_of(LIMITS, time_limit, "model.time_limit")
-        self.reward_scale = at_least(0, reward_scale, "model.reward_scale")
+        self.reward_scale = at_least(1e-6, reward_scale, "model.reward_scale")
         self.clip_norm = at_least(0, clip_norm, "model.clip_norm")
         self.fleet: Fleet | None = None
         self.kept: list[dict[str, Any]] | None = None  # environments of a checkpoint, until they are needed

@@ -11,13 +11,13 @@ from torch import Tensor
 
 from ml2020.core.errors import at_least, within
 from ml2020.tasks.hw15_rl.critic import ActorCritic, Samples, explained_variance
-from ml2020.tasks.hw15_rl.networks import log_chances
+from ml2020.tasks.hw15_rl.networks import log_chances, normalized
 
 
 class PPO(ActorCritic):
     """loss = -mean min(r A, clip(r, 1 - eps, 1 + eps) A) + mean (V - G)^2 / 2 - c mean H, with r = p(a) / p_old(a)   (eq. 7 and 9).
 
-    `epochs` passes in minibatches of `minibatch` steps; A is normalised in each. `clip`: eps.
+    `epochs` passes in equal minibatches of at most `minibatch` steps; A is normalised in each. `clip`: eps.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class PPO(ActorCritic):
         parts = 0
         for _ in range(self.epochs):
             order = self.tensor(rng.permutation(count))
-            for place in order.split(min(self.minibatch, count)):
+            for place in order.tensor_split(-(-count // self.minibatch)):
                 loss, said = self.surrogate(Samples(*(x[place] for x in samples)))
                 self.descend(loss, self.policy, self.critic)
                 parts += 1
@@ -48,7 +48,7 @@ class PPO(ActorCritic):
     def surrogate(self, batch: Samples) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of a minibatch, and its parts; kl is an estimate of KL(old | new) that is never negative (Schulman 2020)."""
         logs, entropy = log_chances(self.policy(batch.observations), batch.actions)
-        advantages = (batch.advantages - batch.advantages.mean()) / (batch.advantages.std() + 1e-8)
+        advantages = normalized(batch.advantages)
         distance = logs - batch.logs
         ratio = distance.exp()
         gain = torch.minimum(ratio * advantages, ratio.clamp(1 - self.clip, 1 + self.clip) * advantages).mean()

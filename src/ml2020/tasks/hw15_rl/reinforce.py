@@ -13,7 +13,7 @@ from ml2020.core.errors import TypedError, at_least, one_of
 from ml2020.tasks.hw15_rl.critic import explained_variance
 from ml2020.tasks.hw15_rl.fleet import Episode
 from ml2020.tasks.hw15_rl.model import Agent
-from ml2020.tasks.hw15_rl.networks import log_chances, perceptron
+from ml2020.tasks.hw15_rl.networks import log_chances, normalized, perceptron
 from ml2020.tasks.hw15_rl.returns import CREDITS, rewards_to_go
 
 
@@ -62,7 +62,7 @@ class Reinforce(Agent):
             credits = returns - values
             row |= self.fit(observations, returns) | {"explained_variance": explained_variance(values, returns)}
         if self.normalize:
-            credits = (credits - credits.mean()) / (credits.std() + 1e-8)
+            credits = normalized(credits)
         logs, entropy = log_chances(self.policy(observations), actions)
         loss = -((logs * credits).sum() + self.entropy * entropy.sum()) / len(episodes)
         self.descend(loss, self.policy)
