@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter
 from scipy.stats import trim_mean
 
 from ml2020.tasks.hw15_rl.fleet import Episode
@@ -28,6 +29,7 @@ def learning(rows: Sequence[Mapping[str, Any]], solved: float | None) -> Figure:
         upper.axhline(solved, color=_RED, lw=0.8, ls=":", label=f"solved, {solved:g}")
     upper.set(ylabel="return of an episode")
     lower.set(xlabel="environment steps", ylabel="cut at the limit, %", ylim=(-4, 104))
+    lower.xaxis.set_major_formatter(EngFormatter())
     for axes in (upper, lower):
         axes.grid(alpha=0.3)
     upper.legend(fontsize=8, loc="lower right")
@@ -125,6 +127,7 @@ def study(rows: list[dict[str, Any]], table: list[str]) -> Figure:
     right.set(xlabel=f"greedy return of the test (dots: {seeds} seeds)")
     right.set_yticks(range(len(labels)), labels, fontsize=8)
     right.invert_yaxis()
+    left.xaxis.set_major_formatter(EngFormatter())
     left.legend(fontsize=8)
     for axes in (left, right):
         axes.grid(alpha=0.3)
