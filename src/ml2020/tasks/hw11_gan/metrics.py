@@ -50,11 +50,17 @@ def features(pictures: Tensor, network: str = "lite0") -> Tensor:
 
 
 def _lite0() -> Callable[[Tensor], Tensor]:
+    """Its features, each picture's brought to the length sqrt(d): a kernel of (cosine + 1)^3.
+
+    As they are, their lengths differ by more than their directions, and say mostly how sharp a picture is: at 64 pixels the distances
+    rose while a generator's first blurs became faces.
+    """
+
     def extract(pictures: Tensor) -> Tensor:
         x = pictures.float()
         if x.shape[-1] < LEAST:
             x = F.interpolate(x, size=(LEAST, LEAST), mode="bilinear")
-        return lite0.trained(str(x.device)).features(x)
+        return F.normalize(lite0.trained(str(x.device)).features(x)) * math.sqrt(lite0.Lite0.width)
 
     return extract
 
