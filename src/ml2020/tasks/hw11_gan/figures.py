@@ -142,7 +142,7 @@ def _arms(rows: list[dict[str, Any]], names: Sequence[str], columns: int = 4) ->
         own = [row for row in rows if row["label"] == label]
         if (file := Path(own[0]["path"], "figures", "grid.png")).is_file():
             axes.imshow(imread(file))
-        values = [f"{row[f'val/{names[0]}']:.3g}" for row in own if row.get(f"val/{names[0]}") is not None]
+        values = [f"{row[f'val/{names[0]}']:.4g}" for row in own if row.get(f"val/{names[0]}") is not None]
         axes.set_title(f"{label}: {', '.join(values)}", fontsize=9)
     for axes, name in zip(lower.subplots(1, len(names)), names, strict=True):
         for number, label in enumerate(labels):
