@@ -106,10 +106,12 @@ def test_ctrl_c_keeps_a_checkpoint_and_gives_130(tmp_path: Path):
         f"output_dir={tmp_path}",
         "trainer.threads=1",
     ]
+    # A worker of pytest may ignore Ctrl-C. Not by preexec_fn: it forks, and grpc (of a board that was read here) then ends the child.
+    heeds = "import runpy, signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); sys.argv = sys.argv[1:]; "
+    heeds += "runpy.run_path(sys.argv[0], run_name='__main__')"
     process = subprocess.Popen(
-        [sys.executable, *words], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )  # fmt: skip
+        [sys.executable, "-c", heeds, *words], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
     until = time.monotonic() + 90
     while not list(tmp_path.glob("*/*/checkpoints/last.ckpt")) and time.monotonic() < until:
         time.sleep(0.2)
