@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gzip
 import os
+import signal
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -52,6 +54,27 @@ def all_tasks() -> list[str]:
 def quick_run(request: pytest.FixtureRequest, run_task: Callable[..., RunFolder]) -> RunFolder:
     """One quick run of every task, shared by the contract tests."""
     return run_task(f"task={request.param}", "quick=true")
+
+
+@pytest.fixture
+def stopped_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], AbstractContextManager]:
+    """with stopped_at(step): a run that is begun inside ends as if SIGTERM had come while that training step was under way."""
+    from ml2020.core import loop
+
+    original = loop.Conductor.on_train_batch_end
+
+    @contextmanager
+    def stopped(step: int) -> Iterator[pytest.ExceptionInfo]:
+        def hook(self: loop.Conductor, *args: object) -> None:
+            if self.step + 1 == step:
+                self.signal = signal.SIGTERM
+            original(self, *args)
+
+        with monkeypatch.context() as patch, pytest.raises(SystemExit) as end:
+            patch.setattr(loop.Conductor, "on_train_batch_end", hook)
+            yield end
+
+    return stopped
 
 
 @pytest.fixture

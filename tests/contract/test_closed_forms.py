@@ -13,7 +13,6 @@ import torch
 
 from ml2020.commands.resume import resume_run
 from ml2020.commands.train import train
-from ml2020.core import loop
 from ml2020.core.folder import RunFolder
 
 ROOT = Path(__file__).parents[2]
@@ -43,16 +42,9 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
 
 @models
 def test_stopped_in_the_middle_of_a_pass_it_ends_with_the_same_bits(
-    model: str, whole: Callable[[str], RunFolder], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: str, whole: Callable[[str], RunFolder], tmp_path: Path, stopped_at: Callable
 ):
-    original = loop.Conductor.on_train_batch_end
-
-    def hook(self: loop.Conductor, *args: object) -> None:
-        self.signal = 15 if self.step == 3 else 0
-        original(self, *args)
-
-    with monkeypatch.context() as patch, pytest.raises(SystemExit):
-        patch.setattr(loop.Conductor, "on_train_batch_end", hook)
+    with stopped_at(4):
         train([*words(model), f"output_dir={tmp_path}"])
     (run,) = tmp_path.glob("*/*")
     resume_run(RunFolder.open(run), {})

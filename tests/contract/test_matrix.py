@@ -19,7 +19,7 @@ import pytest
 from ml2020.commands.evaluate import evaluate
 from ml2020.commands.resume import resume_run
 from ml2020.commands.train import train
-from ml2020.core import capabilities, loop
+from ml2020.core import capabilities
 from ml2020.core.conf import options
 from ml2020.core.config import load
 from ml2020.core.folder import RunFolder
@@ -90,17 +90,10 @@ def test_two_processes_work(task: str, tmp_path: Path):
 
 
 @tasks
-def test_a_stopped_run_ends_with_the_same_bits(task: str, quick_run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_stopped_run_ends_with_the_same_bits(task: str, quick_run: RunFolder, tmp_path: Path, stopped_at: Callable):
     if "resume" in missing(task) or quick_run.facts["task"] != task:
         return
-    original = loop.Conductor.on_train_batch_end
-
-    def hook(self: loop.Conductor, *args: object) -> None:
-        self.signal = 15 if self.step == 3 else 0
-        original(self, *args)
-
-    with monkeypatch.context() as patch, pytest.raises(SystemExit):
-        patch.setattr(loop.Conductor, "on_train_batch_end", hook)
+    with stopped_at(4):
         train([f"task={task}", "quick=true", "trainer.threads=1", f"output_dir={tmp_path}"])
     (run,) = tmp_path.glob("*/*")
     resume_run(RunFolder.open(run), {})

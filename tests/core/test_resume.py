@@ -43,18 +43,6 @@ def toy(monkeypatch: pytest.MonkeyPatch) -> Callable[..., RunFolder]:
     return make
 
 
-def stop_at(monkeypatch: pytest.MonkeyPatch, step: int, number: int = 15) -> None:
-    """As if signal `number` had come while training step `step` was under way."""
-    original = loop.Conductor.on_train_batch_end
-
-    def hook(self: loop.Conductor, *args: Any) -> None:
-        if self.step + 1 == step:
-            self.signal = number
-        original(self, *args)
-
-    monkeypatch.setattr(loop.Conductor, "on_train_batch_end", hook)
-
-
 def content(folder: Path) -> dict[str, Any]:
     with (folder / "metrics.csv").open() as file:
         rows = [{name: value for name, value in row.items() if name != "seconds"} for row in csv.DictReader(file)]
@@ -99,12 +87,11 @@ def test_the_phases_run_in_order_and_leave_what_they_should(toy: Callable[..., R
 # In the first epoch, at an epoch's last batch, at a phase's last step, in the second phase, in the third, at the last step of all.
 @pytest.mark.parametrize("step", [1, 5, 6, 12, 13, 20, 21, 39, 40, 46, STEPS])
 def test_a_run_stopped_at_any_step_ends_with_the_same_bits(
-    step: int, toy: Callable[..., RunFolder], undisturbed: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    step: int, toy: Callable[..., RunFolder], undisturbed: dict, tmp_path: Path, stopped_at: Callable
 ):
     expected = whole(undisturbed, toy, tmp_path)
     folder = toy(tmp_path / "run")
-    with monkeypatch.context() as patch, pytest.raises(SystemExit) as end:
-        stop_at(patch, step)
+    with stopped_at(step) as end:
         start(folder)
     assert end.value.code == 143
     again = RunFolder.open(folder.path)
@@ -141,12 +128,11 @@ OTHERS = [{"accumulate": 2}, {"check_val_every": 2}, {"patience": 1}, {"ema_deca
 @pytest.mark.parametrize("trainer", OTHERS)
 @pytest.mark.parametrize("step", [9, 17])
 def test_the_same_holds_with_other_settings(
-    trainer: dict, step: int, toy: Callable[..., RunFolder], undisturbed: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    trainer: dict, step: int, toy: Callable[..., RunFolder], undisturbed: dict, tmp_path: Path, stopped_at: Callable
 ):
     expected = whole(undisturbed, toy, tmp_path, **trainer)
     folder = toy(tmp_path / "run", **trainer)
-    with monkeypatch.context() as patch, pytest.raises(SystemExit):
-        stop_at(patch, step)
+    with stopped_at(step):
         start(folder)
     resume_run(RunFolder.open(folder.path), {})
     assert content(folder.path) == expected
@@ -191,10 +177,9 @@ def test_a_second_process_is_refused(toy: Callable[..., RunFolder], tmp_path: Pa
     assert RunFolder.open(folder.path).status == "interrupted"
 
 
-def test_a_torn_checkpoint_is_one_sentence(toy: Callable[..., RunFolder], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_torn_checkpoint_is_one_sentence(toy: Callable[..., RunFolder], tmp_path: Path, stopped_at: Callable):
     folder = toy(tmp_path / "run")
-    with monkeypatch.context() as patch, pytest.raises(SystemExit):
-        stop_at(patch, 9)
+    with stopped_at(9):
         start(folder)
     file = folder.path / "checkpoints" / "first" / "last.ckpt"
     file.write_bytes(file.read_bytes()[:500])

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import fcntl
-import io
 import json
 import os
 import platform
@@ -13,7 +11,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from importlib import metadata
@@ -205,13 +203,6 @@ class RunFolder:
                 parent.rmdir()
             except OSError:
                 break
-
-
-def as_csv(header: Iterable[Any], rows: Iterable[Iterable[Any]]) -> str:
-    """A table as the text of a csv file."""
-    stream = io.StringIO()
-    csv.writer(stream, lineterminator="\n").writerows([header, *rows])
-    return stream.getvalue()
 
 
 def in_use(path: Path) -> bool:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 import struct
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -135,6 +137,13 @@ def read(folder: Path) -> list[dict[str, Any]]:
         return []
     with file.open(newline="", encoding="utf8") as stream:
         return [_typed(row) for row in csv.DictReader(stream)]
+
+
+def as_csv(header: Iterable[Any], rows: Iterable[Iterable[Any]]) -> str:
+    """A table as the text of a csv file."""
+    stream = io.StringIO()
+    csv.writer(stream, lineterminator="\n").writerows([header, *rows])
+    return stream.getvalue()
 
 
 def _events(folder: Path) -> list[Path]:

@@ -14,8 +14,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from ml2020.core.errors import UserError
-from ml2020.core.folder import as_csv
-from ml2020.core.history import Means, plain
+from ml2020.core.history import Means, as_csv, plain
 from ml2020.core.optim import make
 from ml2020.core.processes import total
 

@@ -24,6 +24,8 @@ def layers(module: nn.Module, *example: Tensor) -> list[Layer]:
     called: list[Layer] = []
 
     def note(name: str) -> object:
+        """The hook that writes down a leaf's call."""
+
         def hook(leaf: nn.Module, inputs: tuple, output: object) -> None:
             while isinstance(output, tuple):  # a packed sequence is one too
                 output = output[0]

@@ -14,8 +14,8 @@ from ml2020.core import animation, checkpoints, devices, processes, report, term
 from ml2020.core.assemble import assemble, check_trainer, evaluate, make_trainer
 from ml2020.core.build import build
 from ml2020.core.errors import UserError, at_least, one_of
-from ml2020.core.folder import RunFolder, as_csv, machine_facts
-from ml2020.core.history import History
+from ml2020.core.folder import RunFolder, machine_facts
+from ml2020.core.history import History, as_csv
 from ml2020.core.loop import Conductor, Stopped, place, stop
 from ml2020.core.module import Module, Phase, Plan
 from ml2020.core.network import network_figure

@@ -2,37 +2,20 @@
 
 from __future__ import annotations
 
-import copy
-import hashlib
-import importlib.util
-import json
 import math
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from ml2020.commands.evaluate import evaluate
-from ml2020.commands.resume import resume_run
-from ml2020.core import loop
-from ml2020.core.assemble import assemble
-from ml2020.core.config import load, plain
-from ml2020.core.draws import Draws
 from ml2020.core.errors import TypedError
-from ml2020.core.folder import RunFolder, new_run
-from ml2020.core.run import start
-from ml2020.nn import lite0
-from ml2020.tasks.hw11_gan import augment, networks
 from ml2020.tasks.hw11_gan.best import Best
 from ml2020.tasks.hw11_gan.dcgan import DCGAN
 from ml2020.tasks.hw11_gan.lsgan import LSGAN
 from ml2020.tasks.hw11_gan.model import GAN
 from ml2020.tasks.hw11_gan.sngan import SNGAN
-from ml2020.tasks.hw11_gan.toy import toy
 from ml2020.tasks.hw11_gan.wgan import WGAN
 from ml2020.tasks.hw11_gan.wgan_gp import WGANGP
 
@@ -130,115 +113,6 @@ def test_r1_is_half_the_squared_slope_at_real_samples_on_every_eighth_step():
     assert module.penalty(real, real) == 0.0
     module.turns = 16
     assert float(module.penalty(real, real)) > 0
-
-
-# Networks.
-
-
-@pytest.mark.parametrize("layer", [nn.Conv2d(3, 5, 4), nn.Linear(12, 7)])
-def test_spectral_norm_divides_by_the_largest_singular_value(layer: nn.Module):
-    torch.manual_seed(0)
-    plain_weight = layer.weight.detach().clone()
-    net = networks.Scores(nn.Sequential(layer), "spectral")
-    for _ in range(200):
-        normed = net[0].weight  # a use is a step of the power iteration
-    largest = torch.linalg.svdvals(plain_weight.flatten(1))[0]
-    assert torch.allclose(normed, plain_weight / largest, rtol=1e-4)
-    library = torch.nn.utils.parametrizations.spectral_norm(nn.Linear(*plain_weight.flatten(1).T.shape, bias=False))
-    library.parametrizations.weight.original.data.copy_(plain_weight.flatten(1))
-    for _ in range(200):
-        expected = library.weight
-    assert torch.allclose(normed.flatten(1), expected, rtol=1e-4, atol=1e-6)
-
-
-def test_in_evaluation_the_power_iteration_stands_still():
-    net = networks.Scores(nn.Sequential(nn.Linear(4, 3)), "spectral").eval()
-    before = net[0].parametrizations.weight[0].u.clone()
-    net[0].weight  # noqa: B018
-    assert torch.equal(before, net[0].parametrizations.weight[0].u)
-
-
-def test_spectral_normed_scores_are_not_steeper_than_one():
-    torch.manual_seed(0)
-    net = networks.Scores(networks.perceptron(2, 1, 16), "spectral")
-    for _ in range(50):
-        net(torch.randn(8, 2))
-    net.eval()
-    a, b = torch.randn(500, 2), torch.randn(500, 2)
-    assert float(((net(a) - net(b)).abs() / (a - b).norm(dim=1)).max()) <= 1.001
-
-
-def test_the_originals_networks_have_the_originals_parameters():
-    generator, discriminator = networks.make("original", [3, 96, 96], 100, 1, 5, "none")
-    assert sum(p.numel() for p in generator.parameters()) == 16_069_696  # 16.07 M
-    assert sum(p.numel() for p in discriminator.parameters()) == 283_521  # 0.28 M
-    assert generator(torch.randn(2, 100)).shape == (2, 3, 96, 96)
-
-
-def test_the_courses_networks_have_the_courses_parameters():
-    generator, discriminator = networks.make("dcgan", [3, 64, 64], 100, 64, 5, "batch")
-    assert sum(p.numel() for p in generator.parameters()) == 5_142_083
-    assert sum(p.numel() for p in discriminator.parameters()) == 4_316_545
-
-
-@pytest.mark.parametrize(("kind", "size", "kernel"), [("dcgan", 32, 4), ("dcgan", 32, 5), ("dcgan", 64, 4), ("original", 48, 5)])
-def test_networks_fit_each_other_at_any_size(kind: str, size: int, kernel: int):
-    generator, discriminator = networks.make(kind, [3, size, size], 10, 4, kernel, "batch")
-    pictures = generator(torch.randn(3, 10))
-    assert pictures.shape == (3, 3, size, size) and discriminator(pictures).shape == (3,)
-
-
-@pytest.mark.parametrize(
-    ("options", "shape", "sentence"),
-    [
-        ({"net": "dcgan"}, [3, 48, 48], "data.image_size=48 does not fit these networks, which double 4 pixels"),
-        ({"net": "original"}, [3, 50, 50], "a multiple of 4, such as 96"),
-        ({"net": "mlp"}, [3, 8, 8], "model.net=mlp cannot learn pictures; type model.net=dcgan or original"),
-        ({"net": "dcgan"}, [2], "model.net=dcgan cannot learn points; type model.net=mlp"),
-    ],
-)
-def test_a_shape_that_does_not_fit_is_told(options: dict[str, str], shape: list[int], sentence: str):
-    with pytest.raises(TypedError, match=sentence.replace("*", r"\*")):
-        made(DCGAN, SPEC | {"shape": shape}, **options)
-
-
-# Augmentation.
-
-
-def test_diffaugment_passes_gradients_and_keeps_the_pictures_when_it_is_off():
-    x = torch.rand(4, 3, 8, 8, requires_grad=True)
-    assert augment.augment(x, ()) is x
-    augment.augment(x, augment.KINDS).sum().backward()
-    assert x.grad.abs().sum() > 0
-
-
-def test_translation_moves_each_picture_by_whole_pixels_and_fills_with_nothing():
-    torch.manual_seed(0)
-    x = torch.rand(64, 1, 16, 16) + 1
-    moved = augment.translation(x)
-    shifts = set()
-    for before, after in zip(x[:, 0], moved[:, 0], strict=True):
-        found = [
-            (dy, dx)
-            for dy in range(-2, 3)
-            for dx in range(-2, 3)
-            if torch.equal(
-                nn.functional.pad(before, (2, 2, 2, 2))[2 + dy : 18 + dy, 2 + dx : 18 + dx],
-                after,
-            )
-        ]
-        assert len(found) == 1
-        shifts.add(found[0])
-    assert len(shifts) > 15  # of 25
-
-
-def test_cutout_blanks_a_square_of_half_the_side_or_the_part_of_it_that_is_inside():
-    torch.manual_seed(0)
-    blank = augment.cutout(torch.ones(200, 1, 8, 8))[:, 0] == 0
-    assert blank.flatten(1).sum(1).max() == 16 and blank.flatten(1).sum(1).min() >= 4
-    for picture in blank:
-        rows, columns = picture.any(1).sum(), picture.any(0).sum()
-        assert picture.sum() == rows * columns <= 16
 
 
 # Turns.
@@ -362,122 +236,3 @@ def test_instance_noise_falls_to_nothing_over_the_training():
 def test_what_is_typed_wrong_is_told(options: dict[str, Any], sentence: str):
     with pytest.raises(TypedError, match=sentence):
         DCGAN(**options)
-
-
-# Whole runs.
-
-QUICK = ["task=hw11_gan", "quick=true", "trainer.threads=1", "data.image_size=8", "model.width=4", "trainer.log_every=3"]
-
-
-def folder_of(path: Path, *words: str, model: str = "hw11_dcgan") -> RunFolder:
-    cfg, choices = load("train", [*QUICK, f"model={model}", *words])
-    return new_run(plain(cfg), choices, [], path)
-
-
-def checkpoint(folder: RunFolder, file: str = "last.ckpt") -> dict[str, Any]:
-    return torch.load(folder.path / "checkpoints" / file, weights_only=True)
-
-
-def test_a_run_gives_the_weights_of_a_bare_loop_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    begun: dict[str, Any] = {}
-    original = GAN.training_step
-
-    def training_step(self: GAN, batch: tuple[Tensor], index: int) -> None:
-        if not begun:
-            begun.update(nets=copy.deepcopy((self.generator, self.discriminator)), random=torch.get_rng_state())
-        original(self, batch, index)
-
-    monkeypatch.setattr(GAN, "training_step", training_step)
-    lite0.trained.cache_clear()
-    folder = folder_of(tmp_path / "run")
-    start(folder)
-
-    spec = importlib.util.spec_from_file_location("gan_loop", Path(__file__).parents[2] / "oracles" / "gan_loop.py")
-    loop_of_its_own = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(loop_of_its_own)
-    config = folder.config()
-    data, _ = assemble(config)
-    pictures = data.splits["train"]
-    orders = [torch.randperm(len(pictures), generator=torch.Generator().manual_seed(epoch)) for epoch in range(2)]  # of seed 0
-    mirrored = [Draws(0, epoch, torch.arange(len(pictures))).chance(0.5) for epoch in range(2)]
-    generator, discriminator = begun["nets"]
-    torch.set_rng_state(begun["random"])
-    options = config["optimizer"]
-    loop_of_its_own.train(generator, discriminator, pictures, orders, mirrored, 32, 100, options["lr"], tuple(options["betas"]))
-    trained = checkpoint(folder)["state_dict"]
-    for name, net in (("generator", generator), ("discriminator", discriminator)):
-        assert all(torch.equal(trained[f"{name}.{key}"], tensor) for key, tensor in net.state_dict().items())
-
-
-def content(folder: RunFolder) -> dict[str, Any]:
-    last = checkpoint(folder)
-    rows = [row.split(",") for row in (folder.path / "metrics.csv").read_text().splitlines()]
-    return {
-        "metrics": (folder.path / "metrics.json").read_text(),
-        "rows": [row[:3] + row[4:] for row in rows],  # without seconds
-        "weights": {name: tensor.tolist() for name, tensor in last["state_dict"].items()},
-        "optimizers": str(last["optimizer_states"]),
-        "turns": (last["gan"]["turns"], last["gan"]["updates"]),
-        "frames": [frame.tolist() for frame in last["gan"]["frames"]],
-        "gif": hashlib.sha256((folder.path / "figures" / "training.gif").read_bytes()).hexdigest(),
-    }
-
-
-@pytest.mark.parametrize(
-    ("model", "step"),
-    [("hw11_dcgan", 4), ("hw11_wgan_gp", 7), pytest.param("hw11_best", 6, marks=pytest.mark.full)],
-)
-def test_a_run_stopped_in_an_epoch_or_at_its_end_ends_with_the_same_bits(
-    model: str, step: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    words = ("scheduler=cosine", "model.instance_noise=0.1", "model.discriminator_steps=2")
-    whole = folder_of(tmp_path / "whole", *words, model=model)
-    start(whole)
-    part = folder_of(tmp_path / "part", *words, model=model)
-    original = loop.Conductor.on_train_batch_end
-
-    def hook(self: loop.Conductor, *args: Any) -> None:
-        if self.step + 1 == step:
-            self.signal = 15
-        original(self, *args)
-
-    with monkeypatch.context() as patch, pytest.raises(SystemExit):
-        patch.setattr(loop.Conductor, "on_train_batch_end", hook)
-        start(part)
-    again = RunFolder.open(part.path)
-    assert again.status == "interrupted"
-    lite0.trained.cache_clear()  # as in a new process
-    resume_run(again, {})
-    assert content(part) == content(whole)
-
-
-def test_predict_writes_as_many_pictures_as_are_asked_for(tmp_path: Path):
-    start(folder := folder_of(tmp_path / "run", "data.predict_count=30"))
-    assert evaluate([f"run={folder.path}", "do=predict"]) == 0
-    pictures = np.load(folder.path / "submission.npz", allow_pickle=False)["samples"]
-    assert pictures.shape == (30, 8, 8, 3) and pictures.dtype == np.uint8 and pictures.std() > 1
-
-
-def test_each_network_has_the_rate_that_is_typed_for_it(tmp_path: Path):
-    start(folder := folder_of(tmp_path / "run", "model.optimizers.discriminator.lr=1e-5", "model.optimizers.generator.betas=[0,0.5]"))
-    groups = [state["param_groups"][0] for state in checkpoint(folder)["optimizer_states"]]
-    assert [group["lr"] for group in groups] == [5e-4, 1e-5]
-    assert [tuple(group["betas"]) for group in groups] == [(0, 0.5), (0.5, 0.999)]
-
-
-@pytest.mark.parametrize(
-    "loss", ["dcgan", pytest.param("wgan_gp", marks=pytest.mark.full), pytest.param("sngan", marks=pytest.mark.full)]
-)
-def test_the_ring_is_learnt_in_the_same_frame(loss: str, tmp_path: Path):
-    words = ["task=hw11_gan", "model=hw11_toy", "data=hw11_ring", f"model.loss={loss}", "trainer.max_epochs=2", "trainer.threads=1"]
-    cfg, choices = load("train", [*words, "data.count=3000", "data.val_count=500"])
-    start(folder := new_run(plain(cfg), choices, [], tmp_path / "run"))
-    said = json.loads((folder.path / "metrics.json").read_text())
-    assert said["main"]["name"] == "val/overlap" and 0 <= said["val"]["modes"] <= 8
-    assert {"points.png", "modes.png", "training.gif", "network.png"} <= {file.name for file in (folder.path / "figures").iterdir()}
-
-
-def test_toy_is_the_loss_that_is_named():
-    assert type(toy("sngan")) is SNGAN and toy("sngan").norm == "spectral" and type(toy("wgan")) is WGAN
-    with pytest.raises(TypedError, match=r"model\.loss"):
-        toy("gan")

@@ -11,13 +11,14 @@ import pytest
 import torch
 
 from ml2020.core.errors import TypedError
+from ml2020.nn.perceptron import perceptron
 from ml2020.tasks.hw15_rl import environments
 from ml2020.tasks.hw15_rl.actor import Actor
 from ml2020.tasks.hw15_rl.actor_critic import A2C
 from ml2020.tasks.hw15_rl.critic import Samples
 from ml2020.tasks.hw15_rl.dqn import DQN, Dueling, Replay
 from ml2020.tasks.hw15_rl.fleet import Episode, Fleet, Rollout
-from ml2020.tasks.hw15_rl.networks import log_chances, perceptron
+from ml2020.tasks.hw15_rl.networks import log_chances
 from ml2020.tasks.hw15_rl.ppo import PPO
 from ml2020.tasks.hw15_rl.reinforce import Reinforce
 

@@ -11,7 +11,6 @@ import torch
 
 from ml2020.commands.resume import resume_run
 from ml2020.commands.train import train
-from ml2020.core import loop
 from ml2020.core.folder import RunFolder
 from ml2020.tasks.hw15_rl import figures
 
@@ -34,19 +33,12 @@ def history(run: Path) -> list[dict[str, str]]:
     ("model", "step"), [("hw15_dqn", 6), *(pytest.param(name, 3, marks=pytest.mark.full) for name in SMALL if name != "hw15_dqn")]
 )
 def test_a_stopped_run_ends_with_the_same_bits(
-    model: str, step: int, run_task: Callable[..., RunFolder], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: str, step: int, run_task: Callable[..., RunFolder], tmp_path: Path, stopped_at: Callable
 ):
     # About 5 s each. The environments stand in the middle of their episodes; the memory of hw15_dqn is in the checkpoint too.
     words = [*SHORT, f"model={model}", *SMALL[model]]
     whole = run_task(*words)
-    original = loop.Conductor.on_train_batch_end
-
-    def hook(self: loop.Conductor, *args: object) -> None:
-        self.signal = 15 if self.step + 1 == step else 0
-        original(self, *args)
-
-    with monkeypatch.context() as patch, pytest.raises(SystemExit):
-        patch.setattr(loop.Conductor, "on_train_batch_end", hook)
+    with stopped_at(step):
         train([*words, "trainer.threads=1", f"output_dir={tmp_path}"])
     (run,) = tmp_path.glob("*/*")
     resume_run(RunFolder.open(run), {})

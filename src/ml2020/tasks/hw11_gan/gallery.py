@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ml2020.tasks.hw11_gan.model import GAN
 
 SIDE = 8  # pictures of a row of the grid
+MOVING = 16  # pictures of the animation: noise compresses badly
 STEPS = 8  # of an interpolation
 
 
@@ -41,11 +42,12 @@ class Pictures:
 
     def compare(self, split: str, fake: Tensor) -> dict[str, float]:
         """val: the distances, and how many resemble each other. train: the share of generated pictures that are copies."""
+        pictures, limit = metrics.to_uint8(fake), self.module.spec["copy"]
         if split == "train":
             train, self.train = torch.cat(self.train), []
-            return {"copies": metrics.copies(metrics.to_uint8(fake).cpu(), train, self.module.spec["copy"])}
-        values = metrics.compare(self.reals.of(split), metrics.features(fake, self.module.features))
-        return values | {"twins": metrics.twins(metrics.to_uint8(fake).cpu(), self.module.spec["copy"])}
+            return {"copies": metrics.copies(pictures.cpu(), train, limit)}
+        values = metrics.compare(self.reals.of(split), metrics.features(pictures, self.module.features))
+        return values | {"twins": metrics.twins(pictures.cpu(), limit)}
 
     def keep(self, fake: Tensor) -> None:
         """The grid of an epoch, shown at once and kept for the animation."""
@@ -54,11 +56,12 @@ class Pictures:
         self.module.show("grid", figures.grid(self.frames[-1].numpy(), SIDE, title))
 
     def figures(self, data: Any, history: Any) -> Iterator[tuple[str, Figure]]:
+        """The grid and its animation, interpolations, the nearest training pictures, ways of sampling, distances over the epochs."""
         module = self.module
         pictures = metrics.to_uint8(module.sample(module.fixed_noise(self.frame_size))).cpu()
         yield "grid", figures.grid(pictures.numpy(), SIDE)
         if len(self.frames) > 1:
-            frames = [figures.tiled(frame.numpy(), SIDE, scale=max(1, 48 // frame.shape[-1])) for frame in self.frames]
+            frames = [figures.tiled(frame[:MOVING].numpy(), scale=max(1, 64 // frame.shape[-1])) for frame in self.frames]
             module.animate("training", np.stack(frames))
         yield "interpolation", figures.grid(self.interpolation().numpy(), STEPS, "from one noise to another, along the sphere")
         train = data.splits["train"]
@@ -109,6 +112,7 @@ class Points:
         self.frames.append(fake.cpu())
 
     def figures(self, data: Any, history: Any) -> Iterator[tuple[str, Figure]]:
+        """The points over the real ones, their animation, and the modes over the epochs."""
         real, radius = data.splits["val"].cpu().numpy(), float(self.centers.norm(dim=1).max())
         yield "points", figures.ring(self.module.sample(self.module.fixed_noise(self.frame_size)).cpu().numpy(), real, radius)
         steps, modes = history.series("val/modes")

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ml2020.core import optim, processes
 from ml2020.core.errors import TypedError, at_least, nearest, one_of, within
-from ml2020.core.module import Module, Phase
+from ml2020.core.module import Module
 from ml2020.core.network import network_figure
 from ml2020.tasks.hw11_gan import augment, metrics, networks
 from ml2020.tasks.hw11_gan.gallery import gallery
@@ -94,6 +94,7 @@ class GAN(Module):
     # The two networks and their optimizers.
 
     def configure(self, spec: dict[str, Any]) -> None:
+        """The two networks, the averaged generator, and what is seen of it. Raises TypedError for data that they cannot make."""
         self.spec, self.shape = spec, spec["shape"]
         parts = (self.net, self.shape, self.latent, self.width, self.kernel, self.norm)
         self.generator, self.discriminator = networks.make(*parts)
@@ -116,6 +117,7 @@ class GAN(Module):
     # Taking turns.
 
     def training_step(self, batch: tuple[Tensor], index: int) -> None:
+        """A step of the discriminator on (n, *shape), and, if it is due, one of the generator."""
         (real,) = batch
         if "seven_to_four" in self.slips:
             self.keras_fit(real)
@@ -216,9 +218,6 @@ class GAN(Module):
     def fixed_noise(self, count: int, seed: int = 0) -> Tensor:
         """(count, latent) standard normal, the same in every run."""
         return torch.randn(count, self.latent, generator=torch.Generator().manual_seed(seed))
-
-    def phases(self, data: Any) -> Iterator[Phase]:
-        yield Phase("fit", data.train_dataloader(), data.val_dataloader())
 
     def evaluate_step(self, batch: tuple[Tensor]) -> None:
         self.gallery.take(self.split, batch[0])

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import register_parametrization
 
 from ml2020.core.errors import TypedError, at_least, one_of
+from ml2020.nn.perceptron import perceptron
 
 KINDS = ("dcgan", "original", "mlp")
 NORMS = ("batch", "spectral", "none")
@@ -26,7 +27,7 @@ def make(kind: str, shape: Sequence[int], latent: int, width: int, kernel: int, 
         fits, other = ("mlp", "points") if len(shape) == 1 else ("dcgan or original", "pictures")
         raise TypedError(f"model.net={kind} cannot learn {other}; type model.net={fits}")
     if kind == "mlp":
-        return perceptron(latent, shape[0], width), Scores(perceptron(shape[0], 1, width), norm)
+        return points(latent, shape[0], width), Scores(points(shape[0], 1, width), norm)
     if kind == "original":
         return original_generator(shape, latent), Scores(original_discriminator(shape), "none")
     side, doublings = shape[-1], (shape[-1] // 4).bit_length() - 1
@@ -165,16 +166,6 @@ def _keras(net: nn.Sequential) -> nn.Sequential:
     return net
 
 
-# For points.
-
-
-def perceptron(inputs: int, outputs: int, width: int, layers: int = 3, activation: Callable[[], nn.Module] = nn.ReLU) -> nn.Sequential:
-    """Dense layers of `width` with an activation between them; orthogonal start of gain 0.8 (Metz et al. 2017)."""
-    sizes = [inputs, *[width] * layers]
-    inner = [part for a, b in itertools.pairwise(sizes) for part in (nn.Linear(a, b), activation())]
-    net = nn.Sequential(*inner, nn.Linear(sizes[-1], outputs))
-    for layer in net:
-        if isinstance(layer, nn.Linear):
-            nn.init.orthogonal_(layer.weight, 0.8)
-            nn.init.zeros_(layer.bias)
-    return net
+def points(inputs: int, outputs: int, width: int) -> nn.Sequential:
+    """For points: three hidden layers of `width` with ReLU, orthogonal weights of gain 0.8 (Metz et al. 2017)."""
+    return perceptron(inputs, [width] * 3, outputs, gain=0.8, last=0.8, shape=nn.ReLU)

@@ -17,6 +17,6 @@ LOSSES = {"dcgan": DCGAN, "lsgan": LSGAN, "wgan": WGAN, "wgan_gp": WGANGP, "snga
 
 
 def toy(loss: str = "dcgan", **options: Any) -> GAN:
-    """One of the GANs of this homework with perceptrons (networks.perceptron)."""
+    """One of the GANs of this homework with perceptrons (networks.points)."""
     kind = LOSSES[one_of(LOSSES, loss, "model.loss")]
     return kind(net="mlp", norm="spectral" if kind is SNGAN else "none", **options)

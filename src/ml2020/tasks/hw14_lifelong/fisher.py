@@ -62,6 +62,7 @@ def fisher(
         return _by_sums(net, images, answers, kind, units, batch_size, batch_statistics)
 
     def directions(logits: Tensor, part: slice) -> Iterator[tuple[Tensor, Tensor]]:
+        """Pairs of weights (n,) and slopes of log p (n, outputs) in the logits, over which the squares are summed up."""
         p, one = logits.softmax(1), torch.eye(logits.shape[1], dtype=logits.dtype, device=logits.device)
         if kind == "exact":
             for c in range(logits.shape[1]):
@@ -80,6 +81,7 @@ def mas(net: nn.Module, images: Tensor, *, units: Sequence[int] | None = None, b
     """Memory aware synapses, (1/n) sum_i |grad ||f(x_i)||^2| (Aljundi et al. 2018, eq. 2 and 3): no labels needed."""
 
     def directions(logits: Tensor, part: slice) -> Iterator[tuple[Tensor, Tensor]]:
+        """Pairs of weights (n,) and slopes of log p (n, outputs) in the logits, over which the squares are summed up."""
         yield torch.ones_like(logits[:, 0]), 2 * logits
 
     return mean_power(net, images, directions, 1, units=units, batch_size=batch_size)

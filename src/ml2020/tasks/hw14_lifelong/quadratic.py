@@ -75,7 +75,7 @@ class Quadratic(Lifelong):
 class Spring(torch.autograd.Function):
     """(*weights, *importances, *anchors) -> sum_i I_i (w_i - a_i)^2, and its gradient 2 I (w - a).
 
-    Left to autograd it reads and writes every weight about ten times a step: half of what a perceptron's products cost.
+    Left to autograd it reads and writes every weight several times as often, which a wide perceptron feels at every step.
     """
 
     @staticmethod

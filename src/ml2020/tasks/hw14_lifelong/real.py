@@ -142,6 +142,7 @@ class Split(Tasks):
         self.path, self.shuffle_classes, self.download = path, shuffle_classes, download
 
     def gather(self) -> list[Task]:
+        """Five tasks of two digits each, in order or by data.seed."""
         found = {split: digit_files.read_mnist(self.path, split, self.download) for split in SPLITS}
         sizes = {"mnist": tuple(len(found[split][1]) for split in SPLITS)}
         self.source = source_of(sizes, self.path, "MNIST in five pairs of digits")

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from ml2020.core.errors import at_least, within
+from ml2020.nn.perceptron import perceptron
 from ml2020.tasks.hw15_rl.fleet import Rollout
 from ml2020.tasks.hw15_rl.model import Agent
-from ml2020.tasks.hw15_rl.networks import perceptron
+from ml2020.tasks.hw15_rl.networks import log_chances
 from ml2020.tasks.hw15_rl.returns import following_values, gae
 
 
@@ -76,7 +77,7 @@ class ActorCritic(Agent):
         ended = rollout.terminated | rollout.cut
         advantages = gae(rollout.rewards * np.float32(self.reward_scale), values, following, ended, self.gamma, self.lam)
         observations, actions = self.tensor(rollout.observations.reshape(-1, size)), self.tensor(rollout.actions.reshape(-1))
-        logs = torch.log_softmax(self.policy(observations), 1).gather(1, actions[:, None])[:, 0]
+        logs, _ = log_chances(self.policy(observations), actions)
         flat = [self.tensor(x.reshape(-1)) for x in (advantages, advantages + values, values)]
         return Samples(observations, actions, flat[0], flat[1], logs, flat[2])
 

@@ -12,10 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ml2020.core.errors import at_least, within
+from ml2020.nn.perceptron import perceptron
 from ml2020.tasks.hw15_rl.actor import Actor
 from ml2020.tasks.hw15_rl.fleet import Rollout
 from ml2020.tasks.hw15_rl.model import Agent
-from ml2020.tasks.hw15_rl.networks import perceptron
 
 
 class Dueling(nn.Module):

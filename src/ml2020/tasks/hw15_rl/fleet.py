@@ -1,6 +1,6 @@
 """Several environments at once: rollouts of fixed length, whole episodes, and a state that can be kept.
 
-gymnasium's own vector costs 5 to 7 microseconds a step of 32; this one costs about 2, and it knows how to go on after a restart.
+Unlike gymnasium's own vector it knows how to go on after a restart.
 """
 
 from __future__ import annotations

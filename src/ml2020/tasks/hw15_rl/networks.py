@@ -1,29 +1,9 @@
-"""The perceptrons that act and judge."""
+"""What is read off the networks that act: log-probabilities, and numbers of mean 0."""
 
 from __future__ import annotations
 
-import itertools
-import math
-from collections.abc import Sequence
-
 import torch
-from torch import Tensor, nn
-
-
-def perceptron(inputs: int, hidden: Sequence[int], outputs: int, last: float = 1.0, shape: type[nn.Module] = nn.Tanh) -> nn.Sequential:
-    """Linear layers with `shape` between them, (n, inputs) -> (n, outputs).
-
-    Orthogonal weights of gain sqrt 2, of gain `last` in the last layer; biases 0 (Engstrom et al. 2020: it matters).
-    """
-    sizes = [inputs, *hidden]
-    inner = [part for a, b in itertools.pairwise(sizes) for part in (orthogonal(nn.Linear(a, b), math.sqrt(2)), shape())]
-    return nn.Sequential(*inner, orthogonal(nn.Linear(sizes[-1], outputs), last))
-
-
-def orthogonal(layer: nn.Linear, gain: float) -> nn.Linear:
-    nn.init.orthogonal_(layer.weight, gain)
-    nn.init.zeros_(layer.bias)
-    return layer
+from torch import Tensor
 
 
 def log_chances(logits: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:

@@ -10,10 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ml2020.core.errors import TypedError, at_least, one_of
+from ml2020.nn.perceptron import perceptron
 from ml2020.tasks.hw15_rl.critic import explained_variance
 from ml2020.tasks.hw15_rl.fleet import Episode
 from ml2020.tasks.hw15_rl.model import Agent
-from ml2020.tasks.hw15_rl.networks import log_chances, normalized, perceptron
+from ml2020.tasks.hw15_rl.networks import log_chances, normalized
 from ml2020.tasks.hw15_rl.returns import CREDITS, rewards_to_go
 
 
