@@ -126,6 +126,17 @@ def test_twins_are_counted_mirrored_and_noisy():
     assert metrics.twins(torch.cat([pictures, pictures[:1], noisy[None]]), 0.9) == pytest.approx(4 / 8)
 
 
+def test_variety_is_the_number_of_different_pictures():
+    base = torch.zeros(4, 3, 16, 16, dtype=torch.uint8)
+    for number in range(4):  # waves of different frequencies: no two are correlated
+        base[number] = (127 + 100 * torch.cos(2 * math.pi * (number + 1) * torch.arange(16) / 16)).byte()
+    assert metrics.vendi(base[:1].expand(6, -1, -1, -1)) == pytest.approx(1, abs=1e-5)
+    assert metrics.vendi(base) == pytest.approx(4, abs=1e-2)
+    assert metrics.vendi(torch.cat([base[:2]] * 5)) == pytest.approx(2, abs=1e-2)
+    three_to_one = math.exp(-(0.75 * math.log(0.75) + 0.25 * math.log(0.25)))
+    assert metrics.vendi(torch.cat([base[:1]] * 3 + [base[1:2]])) == pytest.approx(three_to_one, abs=1e-2)
+
+
 def test_likeness_is_the_correlation_of_pixels():
     a, b = pictures(1, side=16), pictures(1, seed=1, side=16)
     plain, mirrored = (np.corrcoef(a.flatten(), view.flatten())[0, 1] for view in (b, b.flip(-1)))

@@ -19,7 +19,7 @@ from ml2020.tasks.hw11_gan.sngan import SNGAN
 from ml2020.tasks.hw11_gan.wgan import WGAN
 from ml2020.tasks.hw11_gan.wgan_gp import WGANGP
 
-SPEC = {"shape": [3, 8, 8], "val": 20, "copy": 0.9}
+SPEC = {"shape": [3, 8, 8], "val": 20, "copy": 0.9, "vendi": 10.0}
 REAL, FAKE = torch.tensor([2.0, -1.0]), torch.tensor([0.5, -3.0])
 
 

@@ -19,7 +19,7 @@ from ml2020.data.cache import cached, fingerprint
 from ml2020.data.folders import Listing, decode, list_faces
 from ml2020.data.portraits import GENERATOR as PORTRAITS
 from ml2020.data.portraits import HEAD, STYLES, credit, portraits, versions
-from ml2020.tasks.hw11_gan.metrics import nearest
+from ml2020.tasks.hw11_gan.metrics import nearest, vendi
 
 ALIKE = 0.01  # of the pictures held back, those that count as copies of a training picture
 
@@ -79,7 +79,7 @@ class Pictures(Real):
     """uint8 pictures (n, 3, s, s) in memory; a batch is float32 in [-1, 1], half of its pictures mirrored where `flip` is set.
 
     `spec` also: copy, the likeness to a training picture (see `nearest`) from which on a picture counts as its copy: only 1 % of the
-    pictures held back, which nobody can have copied, reach it. `evaluation_loaders` also gives train: what is too near those pictures
+    pictures held back, which nobody can have copied, reach it; vendi, how many different ones these are in effect. `evaluation_loaders` also gives train: what is too near those pictures
     was learnt by heart.
     """
 
@@ -92,6 +92,7 @@ class Pictures(Real):
         super().divide(samples)
         likeness, _ = nearest(self.splits["val"], self.splits["train"])
         self.spec["copy"] = float(torch.quantile(likeness, 1 - ALIKE))
+        self.spec["vendi"] = vendi(self.splits["val"])
 
     def delivered(self, draws: Draws, samples: Tensor) -> tuple[Tensor]:
         return (samples.float().div_(127.5).sub_(1),)

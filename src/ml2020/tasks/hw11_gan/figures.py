@@ -21,6 +21,7 @@ WORDS = {
     "recall": "recall",
     "copies": "copies of training pictures",
     "twins": "generated pictures that have a twin",
+    "variety": "variety, of real pictures' (Vendi score)",
     "modes": "modes covered",
     "good": "good points",
     "overlap": "overlap with the ring",
@@ -124,8 +125,8 @@ def study(rows: list[dict[str, Any]], table: list[str]) -> Figure:
 
 
 def collapsed(rows: list[dict[str, Any]], table: list[str]) -> Figure:
-    """A study of mode collapse: the pictures of each arm, how many have a twin, how many real ones are covered, and distance."""
-    return _arms(rows, ("twins", "recall", "frechet"))
+    """A study of mode collapse: the pictures of each arm, how various they are, how many real ones are covered, and distance."""
+    return _arms(rows, ("variety", "recall", "frechet"))
 
 
 def _arms(rows: list[dict[str, Any]], names: Sequence[str], columns: int = 4) -> Figure:

@@ -41,13 +41,14 @@ class Pictures:
             self.reals.add(split, real)
 
     def compare(self, split: str, fake: Tensor) -> dict[str, float]:
-        """val: the distances, and how many resemble each other. train: the share of generated pictures that are copies."""
-        pictures, limit = metrics.to_uint8(fake), self.module.spec["copy"]
+        """val: the distances, how various the pictures are, and how many resemble each other. train: the share of generated pictures that are copies."""
+        pictures, spec = metrics.to_uint8(fake), self.module.spec
         if split == "train":
             train, self.train = torch.cat(self.train), []
-            return {"copies": metrics.copies(pictures.cpu(), train, limit)}
+            return {"copies": metrics.copies(pictures.cpu(), train, spec["copy"])}
         values = metrics.compare(self.reals.of(split), metrics.features(pictures, self.module.features))
-        return values | {"twins": metrics.twins(pictures.cpu(), limit)}
+        pictures = pictures.cpu()
+        return values | {"variety": metrics.vendi(pictures) / spec["vendi"], "twins": metrics.twins(pictures, spec["copy"])}
 
     def keep(self, fake: Tensor) -> None:
         """The grid of an epoch, shown at once and kept for the animation."""
