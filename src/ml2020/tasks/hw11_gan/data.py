@@ -79,8 +79,8 @@ class Pictures(Real):
     """uint8 pictures (n, 3, s, s) in memory; a batch is float32 in [-1, 1], half of its pictures mirrored where `flip` is set.
 
     `spec` also: copy, the likeness to a training picture (see `nearest`) from which on a picture counts as its copy: only 1 % of the
-    pictures held back, which nobody can have copied, reach it; vendi, how many different ones these are in effect. `evaluation_loaders` also gives train: what is too near those pictures
-    was learnt by heart.
+    pictures held back, which nobody can have copied, reach it; vendi, how many different ones these are in effect.
+    `evaluation_loaders` also gives train: what is too near those pictures was learnt by heart.
     """
 
     def __init__(self, batch_size: int, seed: int, val_count: int, predict_count: int, image_size: int, flip: bool) -> None:

@@ -41,7 +41,7 @@ class Pictures:
             self.reals.add(split, real)
 
     def compare(self, split: str, fake: Tensor) -> dict[str, float]:
-        """val: the distances, how various the pictures are, and how many resemble each other. train: the share of generated pictures that are copies."""
+        """val: the distances, how various the pictures are, and how many resemble each other. train: the share that are copies."""
         pictures, spec = metrics.to_uint8(fake), self.module.spec
         if split == "train":
             train, self.train = torch.cat(self.train), []

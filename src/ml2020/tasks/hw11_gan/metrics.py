@@ -209,8 +209,8 @@ def twins(fake: Tensor, limit: float) -> float:
 def vendi(pictures: Tensor) -> float:
     """How many different pictures there are in effect among (n, 3, s, s) uint8: 1 if all are alike, n if none resembles another.
 
-    The Vendi score (Friedman and Dieng 2023): e to the entropy of the eigenvalues of K / n. K is here the correlation of pixels at 16 x 16,
-    because a trained network takes the different noise of pictures of one thing for different things.
+    The Vendi score (Friedman and Dieng 2023): e to the entropy of the eigenvalues of K / n. K is here the correlation of pixels at
+    16 x 16, because a trained network takes the different noise of pictures of one thing for different things.
     """
     rows = _standard(pictures, 16).double()
     values = torch.linalg.svdvals(rows).square() / len(rows)  # the eigenvalues of K / n that are not 0
