@@ -239,6 +239,7 @@ OUT_OF_RANGE = [
     (["model.label_smoothing=1"], 2, "model.label_smoothing must lie between"),
     (["trainer.max_epochs=0"], 2, "trainer.max_epochs must be at least 1, not 0"),
     (["trainer.patience=-1"], 2, "trainer.patience must be at least 0, not -1"),
+    (["trainer.keep=first"], 2, "trainer.keep must be best or last, not first"),
     (["trainer.ema_decay=1.0"], 2, "trainer.ema_decay must be below 1, not 1.0"),
     (["trainer.accumulate=0"], 2, "trainer.accumulate must be at least 1"),
     (["trainer.clip_norm=-1"], 2, "trainer.clip_norm must be at least 0"),

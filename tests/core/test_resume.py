@@ -31,11 +31,11 @@ def toy(monkeypatch: pytest.MonkeyPatch) -> Callable[..., RunFolder]:
     monkeypatch.setattr(building, "ALLOWED", (*building.ALLOWED, "toy."))
     monkeypatch.syspath_prepend(Path(__file__).parent)
 
-    def make(path: Path, kind: str = "Plane", **trainer: Any) -> RunFolder:
+    def make(path: Path, kind: str = "Plane", goal: str = "min", **trainer: Any) -> RunFolder:
         cfg, choices = load("train", WORDS)
         config = plain(cfg)
         config["model"], config["data"] = {"_target_": f"toy.{kind}"}, {"_target_": "toy.Numbers"}
-        config["task"] |= {"name": "toy", "title": "a toy", "main": {"name": "val/mse", "goal": "min"}, "table": {"val/mse": "error"}}
+        config["task"] |= {"name": "toy", "title": "a toy", "main": {"name": "val/mse", "goal": goal}, "table": {"val/mse": "error"}}
         config["trainer"] |= {"bar": False, "channels_last": False} | trainer
         config["optimizer"]["lr"], config["scheduler"] = 0.01, {"_target_": "ml2020.core.optim.cosine", "warmup": 0.1, "final": 0.1}
         return new_run(config, choices, [], path)
@@ -82,6 +82,18 @@ def test_the_phases_run_in_order_and_leave_what_they_should(toy: Callable[..., R
     assert places == each | {"label/last.ckpt", "final.ckpt"}
     final = torch.load(tmp_path / "run" / "checkpoints" / "final.ckpt", weights_only=True)
     assert len(final["labels"]) == 30
+
+
+@pytest.mark.parametrize(("keep", "place"), [("best", 0), ("last", -1)])
+def test_the_weights_of_the_last_validation_are_kept_if_asked_for(keep: str, place: int, toy: Callable[..., RunFolder], tmp_path: Path):
+    """The error falls with every epoch, so that the first is the best where more is better."""
+    start(toy(tmp_path / "run", "OnePhase", goal="max", keep=keep))
+    with (tmp_path / "run" / "metrics.csv").open() as file:
+        errors = [float(row["val/mse"]) for row in csv.DictReader(file) if row["val/mse"]]
+    assert errors == sorted(errors, reverse=True) and len(set(errors)) == 3
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text())["val"]["mse"] == pytest.approx(errors[place], rel=1e-6)
+    last = torch.load(tmp_path / "run" / "checkpoints" / "best.ckpt", weights_only=True)
+    assert last["main"] == pytest.approx(errors[place], rel=1e-6)
 
 
 # In the first epoch, at an epoch's last batch, at a phase's last step, in the second phase, in the third, at the last step of all.

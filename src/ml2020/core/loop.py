@@ -51,7 +51,7 @@ class Conductor(pl.Callback):
         self.folder, self.history, self.main = folder, history, main
         self.log_every, self.ema_decay = trainer["log_every"], trainer["ema_decay"]
         self.accumulate, self.patience = trainer["accumulate"], trainer["patience"]
-        self.every = trainer["checkpoint_seconds"]
+        self.every, self.keep = trainer["checkpoint_seconds"], trainer.get("keep", "best")  # which older runs do not say
         self.chief = processes.place().rank == 0
         self.bar = Bar(trainer["bar"] and self.chief)
         self.average: Average | None = None
@@ -188,15 +188,13 @@ class Conductor(pl.Callback):
                 raise Pruned
 
     def judge(self, module: Module, value: float) -> None:
-        """Keep the weights if the main metric is the best so far, and count the validations without a better one."""
-        if self.best is None or (value > self.best if self.main["goal"] == "max" else value < self.best):
-            self.best, self.waited = value, 0
-            if self.chief:
-                content = {"state_dict": module.state_dict(), "step": self.step, "phase": self.phase.name, "main": value}
-                module.on_save_checkpoint(content)
-                checkpoints.write(content, self.place("best.ckpt"))
-        else:
-            self.waited += 1
+        """Keep the weights if the main metric is the best so far, or the last are asked for; count the validations without a better one."""
+        better = self.best is None or (value > self.best if self.main["goal"] == "max" else value < self.best)
+        self.best, self.waited = (value, 0) if better else (self.best, self.waited + 1)
+        if self.chief and (better or self.keep == "last"):
+            content = {"state_dict": module.state_dict(), "step": self.step, "phase": self.phase.name, "main": value}
+            module.on_save_checkpoint(content)
+            checkpoints.write(content, self.place("best.ckpt"))
 
     def heed(self, trainer: pl.Trainer, save: bool = False) -> None:
         """Save when it is time, stop after a signal. All ranks must do the same, so they ask the first."""
