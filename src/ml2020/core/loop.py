@@ -188,7 +188,7 @@ class Conductor(pl.Callback):
                 raise Pruned
 
     def judge(self, module: Module, value: float) -> None:
-        """Keep the weights if the main metric is the best so far, or if the last are asked for; count the validations without a better."""
+        """Keep the weights if they are the best so far, or if the last are asked for; count the validations without a better one."""
         better = self.best is None or (value > self.best if self.main["goal"] == "max" else value < self.best)
         self.best, self.waited = (value, 0) if better else (self.best, self.waited + 1)
         if self.chief and (better or self.keep == "last"):
