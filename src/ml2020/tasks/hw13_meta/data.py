@@ -12,7 +12,7 @@ from ml2020.core.draws import Draws, mix
 from ml2020.core.errors import at_least, one_of, within
 from ml2020.core.loaders import TensorLoader
 from ml2020.data.cache import fingerprint
-from ml2020.tasks.hw13_meta import episodes
+from ml2020.tasks.hw13_meta import episodes, letters
 from ml2020.tasks.hw13_meta.characters import Characters, rotated
 from ml2020.tasks.hw13_meta.episodes import Episodes
 from ml2020.tasks.hw13_meta.sine import Sines
@@ -174,3 +174,32 @@ class CharacterData(Meta):
         return self.loader(
             source.pictures, labels, shuffle=True, batch_size=size, transform=lambda draws, x, y: (x.float().div_(255), y)
         )
+
+
+class Sample(CharacterData):
+    """Letters of DejaVu Sans, drawn anew by a shaky hand (the embedded characters), split by script: see letters.py."""
+
+    source = Source("letters of DejaVu Sans, drawn anew by code; not Omniglot", "rendered", "DejaVu Sans: Bitstream Vera's, free")
+
+    def __init__(
+        self,
+        ways: int = 5,
+        shots: int = 1,
+        queries: int = 5,
+        rotations: str = "none",
+        wobble: float = 0.05,
+        meta_batch: int = 4,
+        steps: int = 100,
+        val_episodes: int = 200,
+        test_episodes: int = 600,
+        seed: int = 0,
+        cache_dir: str | None = None,
+    ) -> None:
+        super().__init__(ways, shots, queries, rotations, meta_batch, steps, val_episodes, test_episodes, seed)
+        self.wobble = within(0, 0.2, wobble, "data.wobble")
+        self.cache_dir = cache_dir
+
+    def gather(self) -> dict[str, Tensor]:
+        arrays = letters.letters(self.seed, self.wobble, self.cache_dir)
+        self.fingerprint = fingerprint({"letters": letters.GENERATOR, "wobble": self.wobble} | letters.versions())
+        return {split: torch.from_numpy(array) for split, array in arrays.items()}
