@@ -18,7 +18,7 @@ class Characters:
     where there are too few classes, TypedError where a class has too few drawings.
     """
 
-    def __init__(self, pictures: Tensor, ways: int = 5, shots: int = 1, queries: int = 1, what: str = "the data") -> None:
+    def __init__(self, pictures: Tensor, ways: int = 5, shots: int = 1, queries: int = 1, what: str = "characters") -> None:
         self.ways = at_least(2, ways, "data.ways")
         self.shots = at_least(1, shots, "data.shots")
         self.queries = at_least(1, queries, "data.queries")
@@ -26,7 +26,7 @@ class Characters:
         self.shape = (1, *pictures.shape[2:])
         if self.classes < ways:
             least = f"; set data.ways to at most {self.classes}" if self.classes > 1 else ""
-            raise UserError(f"{what}: {self.classes} characters are too few for episodes of {ways} (data.ways){least}")
+            raise UserError(f"{self.classes} {what} are too few for episodes of {ways} (data.ways){least}")
         if shots + queries > self.drawings:
             raise TypedError(
                 f"data.shots + data.queries must be at most {self.drawings}, the drawings of a character, not {shots} + {queries}"

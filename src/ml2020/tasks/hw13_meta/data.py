@@ -20,6 +20,7 @@ from ml2020.tasks.hw13_meta.sine import Sines
 TEST = 100_000  # where the seeds of the test's episodes begin; those of validation begin at 0
 RANGE = 1_000_000  # seeds of one data.seed
 TRAINING = 2**62  # the least seed of an episode for training
+WORDS = {"train": "training", "val": "validation", "test": "the test"}
 ROTATIONS = ("none", "classes")
 
 
@@ -49,7 +50,7 @@ class Meta(DataModule):
         """Fill in `spec` and `counts` from the sources."""
         source = self.sources["train"]
         self.spec = {"input": list(source.shape), "ways": source.ways, "shots": shots, "queries": queries, "classes": classes}
-        self.counts |= {"episodes for validation": self.episodes["val"], "for the test": self.episodes["test"]}
+        self.counts |= {f"episodes for {WORDS[split]}": count for split, count in self.episodes.items()}
 
     def seeds(self, draws: Draws) -> Tensor:
         """The seeds of a batch of training episodes, apart from all that are measured."""
@@ -156,12 +157,12 @@ class CharacterData(Meta):
     def prepare(self) -> None:
         """Read or draw the pictures. Raises UserError or TypedError where episodes ask for more than there is."""
         pictures = self.gather()
-        words = {"train": "characters for training", "val": "for validation", "test": "for the test"}
-        self.counts = {word: len(pictures[split]) for split, word in words.items()}
+        what = {split: f"characters for {word}" for split, word in WORDS.items()}
+        self.counts = {what[split]: len(tensor) for split, tensor in pictures.items()}
         if self.rotations == "classes":
             pictures["train"] = rotated(pictures["train"])
         self.sources = {
-            split: Characters(tensor, self.ways, self.shots, self.queries, words[split]) for split, tensor in pictures.items()
+            split: Characters(tensor, self.ways, self.shots, self.queries, what[split]) for split, tensor in pictures.items()
         }
         self.describe(self.shots, self.queries, self.sources["train"].classes)
         self.fingerprint = fingerprint({"pictures": self.fingerprint, "spec": self.spec, "seed": self.seed, "episodes": self.episodes})
@@ -179,7 +180,7 @@ class CharacterData(Meta):
 class Sample(CharacterData):
     """Letters of DejaVu Sans, drawn anew by a shaky hand (the embedded characters), split by script: see letters.py."""
 
-    source = Source("letters of DejaVu Sans, drawn anew by code; not Omniglot", "rendered", "DejaVu Sans: Bitstream Vera's, free")
+    source = Source("letters of DejaVu Sans, drawn anew by code; not Omniglot", "rendered", "DejaVu font licence")
 
     def __init__(
         self,
