@@ -7,6 +7,7 @@ are for training and validation, those of images_evaluation for the test.
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -75,15 +76,14 @@ class Omniglot(CharacterData):
         packed = self.path if self.path.suffix == ".npz" else self.path / PACKED
         if packed.is_file():
             arrays = read_packed(packed)
-            facts = packed.stat()
-            self.fingerprint = fingerprint({"size": facts.st_size, "changed": facts.st_mtime_ns})
+            self.fingerprint = fingerprint({part: zlib.crc32(array) for part, array in arrays.items()})
         else:
             if self.download and not any(True for _ in places(self.path, "background")):
                 for background in (True, False):
                     fetch("Omniglot", self.path, background=background)
             listings = {part: upright(listed(self.path, part)) for part in FOLDERS}
             key = {"version": VERSION} | {part: listing.fingerprint for part, listing in listings.items()}
-            arrays = cached(self.cache_dir, "hw13_omniglot", key, lambda: {part: pictures(one) for part, one in listings.items()})
+            arrays = cached(self.cache_dir, "hw13_omniglot", key, lambda: {part: decoded(one) for part, one in listings.items()})
             self.fingerprint = fingerprint(key)
         whole = {part: len(array) for part, array in arrays.items()} == SIZES
         self.source = Source("Omniglot", "public", "MIT") if whole else Source(f"characters in {self.path.name}", "files", "unknown")
@@ -159,7 +159,7 @@ def upright(listing: Listing) -> Listing:
     )
 
 
-def pictures(listing: Listing) -> np.ndarray:
+def decoded(listing: Listing) -> np.ndarray:
     """(characters, drawings, 28, 28) uint8, white on black; each character has as many drawings as the one with the fewest."""
     grey = decode(listing, SIDE, "crop")["all"][:, 0]
     paper = grey.mean((1, 2)) > 127
@@ -168,4 +168,4 @@ def pictures(listing: Listing) -> np.ndarray:
     for place, name in enumerate(listing.kinds["all"]):
         own[name].append(place)
     fewest = min(map(len, own.values()))
-    return np.stack([grey[places[:fewest]] for places in own.values()])
+    return np.stack([grey[drawings[:fewest]] for drawings in own.values()])
