@@ -26,7 +26,7 @@ class Characters:
         self.shape = (1, *pictures.shape[2:])
         if self.classes < ways:
             least = f"; set data.ways to at most {self.classes}" if self.classes > 1 else ""
-            raise UserError(f"{self.classes} {what} are too few for episodes of {ways} (data.ways){least}")
+            raise UserError(f"too few {what}: {self.classes}, where an episode has {ways} (data.ways){least}")
         if shots + queries > self.drawings:
             raise TypedError(
                 f"data.shots + data.queries must be at most {self.drawings}, the drawings of a character, not {shots} + {queries}"
@@ -40,13 +40,14 @@ class Characters:
         drawings = without_replacement(seeds, _DRAWINGS, self.ways, self.drawings, take=shots + queries)
         chosen = classes[:, :, None] * self.drawings + drawings  # (tasks, ways, shots + queries)
         self.pictures = self.pictures.to(seeds.device)  # once, on a GPU
-        parts = [self.pictures[part.flatten(1)].float().div_(255) for part in chosen.split([shots, queries], dim=2)]
-        targets = [self.targets(len(seeds), count, seeds.device) for count in (shots, queries)]
-        return Episodes(parts[0], targets[0], parts[1], targets[1])
+        return Episodes(*self.examples(chosen[:, :, :shots]), *self.examples(chosen[:, :, shots:]))
 
-    def targets(self, tasks: int, count: int, device: torch.device) -> Tensor:
-        """0, 0, ..., 1, 1, ...: (tasks, ways * count) int64."""
-        return torch.arange(self.ways, device=device).repeat_interleave(count).expand(tasks, -1)
+    def examples(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        """The drawings at places (tasks, ways, n): (tasks, ways * n, 1, h, w), and the class of each, (tasks, ways * n)."""
+        tasks, _, count = chosen.shape
+        pictures = self.pictures.index_select(0, chosen.flatten()).float().div_(255)  # three times as fast as pictures[chosen]
+        targets = torch.arange(self.ways, device=chosen.device).repeat_interleave(count).expand(tasks, -1)
+        return pictures.view(tasks, -1, *self.shape), targets
 
 
 def rotated(pictures: Tensor) -> Tensor:

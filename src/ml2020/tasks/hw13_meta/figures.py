@@ -40,7 +40,7 @@ def episode(support: np.ndarray, query: np.ndarray, targets: np.ndarray, predict
     if told is not None:
         for row, column in np.argwhere(told != np.arange(ways)):
             place = (wide * column + _FRAME + 1, high * (len(upper) + row) + _FRAME + 1)
-            axes.text(*place, str(told[row, column]), color="#ff8f8f", fontsize=8, va="top")
+            axes.text(*place, str(told[row, column]), color="#ffd33d", fontsize=9, weight="bold", va="top")
         figure.suptitle(f"{int((told == np.arange(ways)).sum())} of {told.size} told right", fontsize=10)
     return figure
 
