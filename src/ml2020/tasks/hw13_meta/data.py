@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from ml2020.core.data import DataModule, Source
 from ml2020.core.draws import Draws, mix
 from ml2020.core.errors import at_least, one_of, within
-from ml2020.core.loaders import TensorLoader
+from ml2020.core.loaders import TensorLoader, Transform
 from ml2020.data.cache import fingerprint
 from ml2020.tasks.hw13_meta import episodes, letters
 from ml2020.tasks.hw13_meta.characters import Characters, rotated
@@ -64,7 +62,7 @@ class Meta(DataModule):
         """Episodes, `meta_batch` of them in a batch."""
         return self.stream(lambda draws, number: self.sources["train"].draw(self.seeds(draws)))
 
-    def stream(self, transform: Any) -> TensorLoader:
+    def stream(self, transform: Transform) -> TensorLoader:
         """A loader of `steps` batches of counters, which `transform` makes into something."""
         return self.loader(torch.arange(self.steps * self.batch_size), transform=transform)
 
