@@ -119,9 +119,9 @@ class Sine(Meta):
 
 def flat(drawn: Episodes) -> tuple[Tensor, Tensor]:
     """The examples of all episodes, (n, *shape) and (n, 1)."""
-    return torch.cat([drawn.support, drawn.query], 1).flatten(0, 1), torch.cat([drawn.support_targets, drawn.query_targets], 1).flatten(
-        0, 1
-    )
+    examples = torch.cat([drawn.support, drawn.query], 1)
+    targets = torch.cat([drawn.support_targets, drawn.query_targets], 1)
+    return examples.flatten(0, 1), targets.flatten(0, 1)
 
 
 class CharacterData(Meta):
