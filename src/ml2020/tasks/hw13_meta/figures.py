@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 from matplotlib.figure import Figure
+
+from ml2020.tasks.hw13_meta.episodes import Episodes
 
 _FRAME = 2  # pixels around a picture
 _NEUTRAL, _RIGHT, _WRONG = (110, 110, 110), (46, 160, 67), (207, 34, 46)
@@ -65,3 +70,104 @@ def _shown(image: np.ndarray) -> Figure:
     axes.imshow(image, interpolation="nearest")
     axes.set_axis_off()
     return figure
+
+
+_LABELS = {"acc": "accuracy, %", "mse": "mean squared error"}
+_BLUE, _GREY = "#1f5fa8", "0.6"
+
+
+def training(history: Any, measure: str) -> Figure:
+    """Queries of the training's episodes and of validation, over training steps."""
+    figure = Figure(figsize=(6.6, 3.6), layout="constrained")
+    axes = figure.subplots()
+    for split, colour, words in (("train", _GREY, "training's episodes"), ("val", _BLUE, "validation's")):
+        steps, values = history.series(f"{split}/{measure}")
+        axes.plot(steps, _shown_as(values, measure), color=colour, marker="." if split == "val" else "", label=words)
+    axes.set(xlabel="step", ylabel=_LABELS[measure])
+    _scaled(axes, measure)
+    axes.legend(fontsize=8)
+    return figure
+
+
+def steps(found: Mapping[int, tuple[float, float]], measure: str) -> Figure:
+    """Mean score of the test's episodes against steps of adaptation, {step: (mean, half of the 95 % interval)}."""
+    figure = Figure(figsize=(5.6, 3.6), layout="constrained")
+    axes = figure.subplots()
+    _against_steps(axes, list(found), *zip(*found.values(), strict=True), measure)
+    return figure
+
+
+def functions(drawn: Episodes, answers: Mapping[int, np.ndarray], most: int = 6) -> Figure:
+    """Some functions: the truth, the points to learn from, and the answers (tasks, m, 1) after some numbers of steps."""
+    count = min(most, len(drawn.query))
+    figure = Figure(figsize=(8.4, 2.3 * -(-count // 3)), layout="constrained")
+    grid = figure.subplots(-(-count // 3), 3, squeeze=False, sharex=True)
+    for axes in grid.ravel()[count:]:
+        axes.axis("off")
+    for task, axes in enumerate(grid.ravel()[:count]):
+        order = np.argsort(drawn.query[task, :, 0])
+        x = drawn.query[task, order, 0]
+        axes.plot(x, drawn.query_targets[task, order, 0], color="black", lw=1.2, label="truth")
+        for place, (step, given) in enumerate(answers.items()):
+            shade = str(0.75) if place == 0 else _SHADES[place % len(_SHADES)]
+            axes.plot(x, given[task, order, 0], color=shade, lw=1.2, ls="--" if place == 0 else "-", label=_after(step))
+        axes.plot(drawn.support[task, :, 0], drawn.support_targets[task, :, 0], "^", color="tab:red", ms=5, label="support")
+        axes.grid(alpha=0.3)
+    figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=6, fontsize=8)
+    return figure
+
+
+_SHADES = ("#9fc5e8", "#4a90d0", "#1f5fa8", "#0b2e59")
+
+
+def _after(step: int) -> str:
+    return "before" if step == 0 else f"after {step} step{'s' if step > 1 else ''}"
+
+
+def study(rows: Sequence[Mapping[str, Any]], table: Sequence[str]) -> Figure:
+    """A study's arms: the test's score, and how it changes with the steps of adaptation; each seed a dot, lines their means."""
+    done = [row for row in rows if _measure(row)]
+    labels = list(dict.fromkeys(row["label"] for row in done))
+    measure = _measure(done[0])
+    figure = Figure(figsize=(9.5, max(3.0, 0.4 * len(labels) + 1.4)), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(3, 2))
+    for place, label in enumerate(labels):
+        own = [row for row in done if row["label"] == label and _measure(row) == measure]
+        values = _shown_as([row[f"test/{measure}"] for row in own], measure)
+        (bar,) = left.barh(place, np.mean(values), 0.7, alpha=0.5, color=f"C{place}")
+        left.plot(values, [place] * len(values), ".", color="black", ms=4)
+        found = sorted(int(key.rpartition("_")[2]) for key in own[0] if key.startswith(f"test/{measure}_"))
+        if len(found) > 1:
+            means = [np.mean([row[f"test/{measure}_{step}"] for row in own]) for step in found]
+            _against_steps(right, found, means, None, measure, color=bar.get_facecolor()[:3], label=label)
+    seeds = max(sum(row["label"] == label for row in done) for label in labels)
+    left.set_yticks(range(len(labels)), labels, fontsize=8)
+    left.set(xlabel=f"{_LABELS[measure]}, on new tasks (dots: {seeds} seed{'s' if seeds > 1 else ''})")
+    left.invert_yaxis()
+    left.grid(axis="x", alpha=0.3)
+    if measure == "mse":
+        left.set_xscale("log")
+    return figure
+
+
+def _measure(row: Mapping[str, Any]) -> str | None:
+    return next((name for name in _LABELS if row.get(f"test/{name}") is not None), None)
+
+
+def _against_steps(axes: Any, places: Sequence[int], means: Sequence[float], halves: Any, measure: str, **style: Any) -> None:
+    """One line over steps of adaptation, which stand at equal distances."""
+    half = None if halves is None else _shown_as(halves, measure)
+    axes.errorbar(range(len(places)), _shown_as(means, measure), half, marker="o", ms=4, capsize=3, **({"color": _BLUE} | style))
+    axes.set_xticks(range(len(places)), places)
+    axes.set(xlabel="steps of adaptation", ylabel=f"{_LABELS[measure]}, on new tasks")
+    _scaled(axes, measure)
+
+
+def _shown_as(values: Sequence[float], measure: str) -> np.ndarray:
+    return np.asarray(values) * (100 if measure == "acc" else 1)
+
+
+def _scaled(axes: Any, measure: str) -> None:
+    if measure == "mse":
+        axes.set_yscale("log")
+    axes.grid(alpha=0.3, which="both")

@@ -52,7 +52,9 @@ def errors(answers: Tensor, targets: Tensor) -> Tensor:
     return F.cross_entropy(answers.transpose(1, 2), targets, reduction="none").mean(1)
 
 
-def direction(optimizer: str, g: Tensor, memory: dict[str, Any], epsilon: float = 0.08, decays: tuple[float, float] = (0.9, 0.999)) -> Tensor:
+def direction(
+    optimizer: str, g: Tensor, memory: dict[str, Any], epsilon: float = 0.08, decays: tuple[float, float] = (0.9, 0.999)
+) -> Tensor:
     """What is taken away, times the rate; `memory` holds what the optimizer knows of earlier steps.
 
     epsilon (adagrad's is the course's 0.08) stands under the root: the root of 0 has no finite derivative.

@@ -55,13 +55,20 @@ class Learner(Module):
     def configure(self, spec: dict[str, Any]) -> None:
         """The network, and what the learner has besides (`build`)."""
         self.spec, self.ways = spec, spec["ways"]
-        outputs = self.ways or 1
-        inputs = spec["input"]
-        self.network = Conv4(inputs, self.width, outputs) if len(inputs) == 3 else Perceptron(inputs[0], self.hidden, outputs)
+        self.network = self.make(self.ways or 1)
         self.build()
+
+    def make(self, outputs: int) -> Network:
+        """A network with so many outputs."""
+        inputs = self.spec["input"]
+        return Conv4(inputs, self.width, outputs) if len(inputs) == 3 else Perceptron(inputs[0], self.hidden, outputs)
 
     def build(self) -> None:
         """Make what the learner has besides its network."""
+
+    def by_kind(self, value: Any, functions: Any, pictures: Any) -> Any:
+        """`value`, or where it is None what suits the tasks."""
+        return (pictures if self.ways else functions) if value is None else value
 
     def learn(self, episodes: Episodes) -> tuple[Tensor, Tensor]:
         """The loss of some episodes, a mean over them, and their queries' last answers (tasks, m, outputs)."""
@@ -141,9 +148,15 @@ class Learner(Module):
         yield "training", figures.training(history, self.measure)
         yield "steps", figures.steps(self.over_steps, self.measure)
         batch = [tensor[:DRAWN] for tensor in next(iter(data.measured("test")))]
-        shown = sorted({0, 1, self.test_steps})
+        shown = sorted({0, 1, self.test_steps, *self.measured[-1:]}) if self.measured else [self.test_steps]
         episodes, answers = self.adapted([tensor.to(self.device) for tensor in batch], shown)
-        yield "episode", figures.episodes(Episodes(*(t.cpu() for t in episodes)), {k: a.cpu() for k, a in answers.items()})
+        given = {step: a.cpu().numpy() for step, a in answers.items()}
+        arrays = Episodes(*(tensor.cpu().numpy() for tensor in episodes))
+        if self.ways:
+            told = given[self.test_steps][0].argmax(1)
+            yield "episode", figures.episode(arrays.support[0], arrays.query[0], arrays.query_targets[0], told)
+        else:
+            yield "functions", figures.functions(arrays, given)
 
 
 def score(answers: Tensor, targets: Tensor) -> Tensor:
