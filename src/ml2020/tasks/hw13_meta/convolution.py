@@ -1,7 +1,7 @@
 """What a block of the convolutional network is made of, over many tasks at once and differentiable twice.
 
-Each task has weights of its own, so a convolution over tasks is a grouped one: maps are (n, tasks * channels, h, w). torch's own gradient
-of a gradient of a grouped convolution, of batch norm and of pooling works, but is slow on CPUs. Here each operation knows its
+Each task has weights of its own, so a convolution over tasks is a grouped one: maps are (n, tasks * channels, h, w). torch's own
+gradient of a gradient of a grouped convolution, of batch norm and of pooling works, but is slow on CPUs. Here each operation knows its
 derivative as one of a few others that know theirs: g . conv(x, w) is linear in each of g, x and w, so the derivatives of `Convolve`,
 `ToInput` and `ToWeight` are one another, as are those of `Pool` and `Unpool` (benchmarks/meta.py).
 """

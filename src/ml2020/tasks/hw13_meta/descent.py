@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -24,7 +24,7 @@ class Descent(Learner):
     the adapted weights.
     """
 
-    suits = {"steps": (5, 1), "lr": (0.01, 0.4)}  # functions, pictures
+    suits: ClassVar = {"steps": (5, 1), "lr": (0.01, 0.4)}  # functions, pictures
 
     def __init__(
         self,

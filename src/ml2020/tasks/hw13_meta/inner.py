@@ -64,6 +64,7 @@ def direction(
     if optimizer == "adagrad":
         memory["squares"] = memory.get("squares", 0) + g.square()
         return g * torch.rsqrt(memory["squares"] + epsilon**2)
+    decays = 0.9, 0.999
     memory["t"] = memory.get("t", 0) + 1
     memory["mean"] = decays[0] * memory.get("mean", 0) + (1 - decays[0]) * g
     memory["square"] = decays[1] * memory.get("square", 0) + (1 - decays[1]) * g.square()

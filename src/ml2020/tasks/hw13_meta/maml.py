@@ -8,27 +8,29 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ml2020.core.errors import one_of, within
+from ml2020.core.errors import one_of
 from ml2020.tasks.hw13_meta.descent import Descent
 from ml2020.tasks.hw13_meta.episodes import Episodes
 
 ORDERS = (1, 2)
 RATES = ("fixed", "layers", "weights")
+LOSSES = ("last", "all", "annealed")
 
 
 class MAML(Descent):
     """min over w_0 of the mean over tasks of L_query(w_k), where w_{i+1} = w_i - rate * grad L_support(w_i).
 
     `order` 2 differentiates through the inner gradients, 1 takes them for constants. `rates`: of the inner steps, fixed; learned, one
-    for each tensor and step (Antoniou et al. 2019); or one for each weight and step (Meta-SGD, Li et al. 2017). `multi_step`: in the
-    first share of the training the losses after earlier steps count too, less and less (Antoniou et al. 2019).
+    for each tensor and step (Antoniou et al. 2019); or one for each weight and step (Meta-SGD, Li et al. 2017). `losses` that count:
+    the last, after all inner steps; all, their mean over the steps; annealed, from all at first to the last alone at the end (Antoniou
+    et al. 2019).
     """
 
-    def __init__(self, order: int = 2, rates: str = "fixed", multi_step: float = 0.0, **options: Any) -> None:
+    def __init__(self, order: int = 2, rates: str = "fixed", losses: str = "last", **options: Any) -> None:
         super().__init__(**options)
         self.order = one_of(ORDERS, order, "model.order")
         self.kind = one_of(RATES, rates, "model.rates")
-        self.multi_step = within(0, 1, multi_step, "model.multi_step")
+        self.losses = one_of(LOSSES, losses, "model.losses")
 
     def build(self) -> None:
         """Learned rates are parameters too, by the names of the weights."""
@@ -57,7 +59,7 @@ class MAML(Descent):
         return loss, counted[-1][1]
 
     def shares(self) -> list[float]:
-        """What the loss after each inner step counts: all the same at the start, the last alone when `multi_step` is over."""
+        """What the loss after each inner step counts."""
         count = self.inner_steps
-        left = max(0.0, 1 - self.progress / self.multi_step) if self.multi_step else 0.0
+        left = {"last": 0.0, "all": 1.0, "annealed": 1 - self.progress}[self.losses]
         return [left / count] * (count - 1) + [1 - left * (count - 1) / count]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -20,7 +20,7 @@ class Pretrain(Descent):
     Functions: their mean is learned, which is 0 everywhere; a new task adapts all weights.
     """
 
-    suits = {"steps": (5, 100), "lr": (0.01, 0.4)}
+    suits: ClassVar = {"steps": (5, 100), "lr": (0.01, 0.4)}
 
     def configure(self, spec: dict[str, Any]) -> None:
         super().configure(spec)
