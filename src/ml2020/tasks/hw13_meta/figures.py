@@ -126,32 +126,32 @@ def _after(step: int) -> str:
 
 def study(rows: Sequence[Mapping[str, Any]], table: Sequence[str]) -> Figure:
     """A study's arms: the test's score, and how it changes with the steps of adaptation; each seed a dot, lines their means."""
-    done = [row for row in rows if _measure(row)]
-    labels = list(dict.fromkeys(row["label"] for row in done))
-    measure = _measure(done[0])
-    figure = Figure(figsize=(9.5, max(3.0, 0.4 * len(labels) + 1.4)), layout="constrained")
-    left, right = figure.subplots(1, 2, width_ratios=(3, 2))
-    for place, label in enumerate(labels):
-        own = [row for row in done if row["label"] == label and _measure(row) == measure]
-        values = _shown_as([row[f"test/{measure}"] for row in own], measure)
-        (bar,) = left.barh(place, np.mean(values), 0.7, alpha=0.5, color=f"C{place}")
-        left.plot(values, [place] * len(values), ".", color="black", ms=4)
-        found = sorted(int(key.rpartition("_")[2]) for key in own[0] if key.startswith(f"test/{measure}_"))
-        if len(found) > 1:
-            means = [np.mean([row[f"test/{measure}_{step}"] for row in own]) for step in found]
-            _against_steps(right, found, means, None, measure, color=bar.get_facecolor()[:3], label=label)
-    seeds = max(sum(row["label"] == label for row in done) for label in labels)
-    left.set_yticks(range(len(labels)), labels, fontsize=8)
-    left.set(xlabel=f"{_LABELS[measure]}, on new tasks (dots: {seeds} seed{'s' if seeds > 1 else ''})")
-    left.invert_yaxis()
-    left.grid(axis="x", alpha=0.3)
-    if measure == "mse":
-        left.set_xscale("log")
+    done = {measure: [row for row in rows if row.get(f"test/{measure}") is not None] for measure in _LABELS}
+    done = {measure: own for measure, own in done.items() if own}
+    labels = {measure: list(dict.fromkeys(row["label"] for row in own)) for measure, own in done.items()}
+    heights = [0.4 * len(names) + 1.5 for names in labels.values()]
+    figure = Figure(figsize=(9.5, max(3.4, sum(heights))), layout="constrained")
+    grid = figure.subplots(len(done), 2, squeeze=False, width_ratios=(3, 2), height_ratios=heights)
+    for (measure, own), (left, right) in zip(done.items(), grid, strict=True):
+        for place, label in enumerate(labels[measure]):
+            _arm(left, right, place, label, [row for row in own if row["label"] == label], measure)
+        left.set_yticks(range(len(labels[measure])), labels[measure], fontsize=8)
+        left.set(xlabel=f"{_LABELS[measure]}, on new tasks (dots: seeds)", **({"xscale": "log"} if measure == "mse" else {}))
+        left.invert_yaxis()
+        left.grid(axis="x", alpha=0.3)
     return figure
 
 
-def _measure(row: Mapping[str, Any]) -> str | None:
-    return next((name for name in _LABELS if row.get(f"test/{name}") is not None), None)
+def _arm(left: Any, right: Any, place: int, label: str, own: Sequence[Mapping[str, Any]], measure: str) -> None:
+    """One arm of a study: a bar, and a line over steps where it has more than one."""
+    values = _shown_as([row[f"test/{measure}"] for row in own], measure)
+    left.barh(place, np.mean(values), 0.7, alpha=0.5, color=f"C{place}")
+    left.plot(values, [place] * len(values), ".", color="black", ms=4)
+    found = sorted(int(key.rpartition("_")[2]) for key in own[0] if key.startswith(f"test/{measure}_"))
+    found = [step for step in found if all(row.get(f"test/{measure}_{step}") is not None for row in own)]
+    if len(found) > 1:
+        means = [np.mean([row[f"test/{measure}_{step}"] for row in own]) for step in found]
+        _against_steps(right, found, means, None, measure, color=f"C{place}")
 
 
 def _against_steps(axes: Any, places: Sequence[int], means: Sequence[float], halves: Any, measure: str, **style: Any) -> None:
