@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ml2020.core.errors import one_of
+from ml2020.core.errors import at_least, one_of
 from ml2020.tasks.hw13_meta.descent import Descent
 from ml2020.tasks.hw13_meta.episodes import Episodes
 
@@ -33,12 +34,14 @@ class MAML(Descent):
         self.losses = one_of(LOSSES, losses, "model.losses")
 
     def build(self) -> None:
-        """Learned rates are parameters too, by the names of the weights."""
+        """The logarithms of learned rates are parameters too, by the names of the weights: rates stay positive and change by shares."""
         super().build()
+        if self.kind != "fixed":
+            at_least(1e-8, self.inner_lr, f"with model.rates={self.kind} model.inner_lr")
         shapes = {name: p.shape if self.kind == "weights" else () for name, p in self.network.named_parameters()}
         self.learned = nn.ParameterDict(
             {
-                name.replace(".", "_"): nn.Parameter(torch.full((self.inner_steps, *shape), float(self.inner_lr)))
+                name.replace(".", "_"): nn.Parameter(torch.full((self.inner_steps, *shape), math.log(self.inner_lr)))
                 for name, shape in shapes.items()
                 if self.kind != "fixed" and self.adapts(name)
             }
@@ -49,7 +52,7 @@ class MAML(Descent):
         return True
 
     def rates(self, names: Sequence[str]) -> dict[str, Tensor]:
-        return {name: self.learned[name.replace(".", "_")] for name in names} if self.learned else super().rates(names)
+        return {name: self.learned[name.replace(".", "_")].exp() for name in names} if self.learned else super().rates(names)
 
     def learn(self, episodes: Episodes) -> tuple[Tensor, Tensor]:
         path = self.path(episodes, self.inner_steps, self.order)
