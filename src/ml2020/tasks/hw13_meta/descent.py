@@ -24,7 +24,7 @@ class Descent(Learner):
     the adapted weights.
     """
 
-    suits: ClassVar = {"steps": (5, 1), "lr": (0.01, 0.4)}  # functions, pictures
+    suits: ClassVar = {"test_steps": (1, 5), "steps": (5, 1), "lr": (0.01, 0.4)}
 
     def __init__(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from matplotlib.figure import Figure
@@ -35,26 +35,28 @@ class Learner(Module):
     """
 
     network: Network
+    suits: ClassVar[dict[str, tuple]] = {"test_steps": (1, 5)}  # for functions, for pictures, where a value is None
 
     def __init__(
         self,
         hidden: Sequence[int] = (40, 40),
         width: int = 32,
         norm: str = "batch",
-        test_steps: int = 1,
+        test_steps: int | None = None,
         measured: Sequence[int] = (0, 1, 2, 5, 10),
     ) -> None:
         super().__init__()
         self.hidden = whole_numbers(hidden, "model.hidden")
         self.width = at_least(8, width, "model.width")
         self.norm = one_of(NORMS, norm, "model.norm")
-        self.test_steps = at_least(0, test_steps, "model.test_steps")
+        self.test_steps = test_steps if test_steps is None else at_least(0, test_steps, "model.test_steps")
         self.measured = whole_numbers(measured, "model.measured", least=0, empty=True)
         self.scores: dict[int, list[Tensor]] = {}
 
     def configure(self, spec: dict[str, Any]) -> None:
         """The network, and what the learner has besides (`build`)."""
         self.spec, self.ways = spec, spec["ways"]
+        self.test_steps = self.by_kind(self.test_steps, *self.suits["test_steps"])
         self.network = self.make(self.ways or 1)
         self.build()
 

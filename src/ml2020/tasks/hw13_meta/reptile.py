@@ -18,7 +18,7 @@ class Reptile(Descent):
     w - w_k is handed to the outer optimizer as a gradient: with SGD at the rate lr that is the line above.
     """
 
-    suits: ClassVar = {"steps": (5, 5), "lr": (0.02, 0.1)}
+    suits: ClassVar = {"test_steps": (10, 10), "steps": (5, 5), "lr": (0.02, 0.1)}
 
     def learn(self, episodes: Episodes) -> tuple[Tensor, Tensor]:
         x = torch.cat([episodes.support, episodes.query], 1)
