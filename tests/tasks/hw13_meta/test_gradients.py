@@ -72,7 +72,7 @@ CASES = {
     "one step": (MAML, pictures, {"inner_steps": 1}),
     "three steps, all losses": (MAML, pictures, {"inner_steps": 3, "losses": "all", "inner_lr": 0.1}),
     "adagrad": (MAML, pictures, {"inner_steps": 3, "inner_optimizer": "adagrad", "inner_lr": 0.1}),
-    "adam": (MAML, waves, {"inner_steps": 3, "inner_optimizer": "adam", "inner_lr": 0.1}),
+    "adam": (MAML, waves, {"inner_steps": 3, "inner_optimizer": "adam", "inner_lr": 0.1, "rates": "fixed"}),
     "learned rates": (MAML, pictures, {"inner_steps": 2, "rates": "layers"}),
     "a rate for each weight": (MAML, waves, {"inner_steps": 2, "rates": "weights", "inner_lr": 0.1}),
     "statistics of the support": (MAML, pictures, {"inner_steps": 2, "norm": "support"}),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -27,15 +27,19 @@ class MAML(Descent):
     et al. 2019).
     """
 
-    def __init__(self, order: int = 2, rates: str = "fixed", losses: str = "last", **options: Any) -> None:
+    suits: ClassVar = Descent.suits | {"steps": (3, 1)}
+
+    def __init__(self, order: int = 2, rates: str | None = None, losses: str | None = None, **options: Any) -> None:
         super().__init__(**options)
         self.order = one_of(ORDERS, order, "model.order")
-        self.kind = one_of(RATES, rates, "model.rates")
-        self.losses = one_of(LOSSES, losses, "model.losses")
+        self.kind = rates if rates is None else one_of(RATES, rates, "model.rates")
+        self.losses = losses if losses is None else one_of(LOSSES, losses, "model.losses")
 
     def build(self) -> None:
         """The logarithms of learned rates are parameters too, by the names of the weights: rates stay positive and change by shares."""
         super().build()
+        self.kind = self.by_kind(self.kind, "weights", "fixed")
+        self.losses = self.by_kind(self.losses, "all", "last")
         if self.kind != "fixed":
             at_least(1e-8, self.inner_lr, f"with model.rates={self.kind} model.inner_lr")
         shapes = {name: p.shape if self.kind == "weights" else () for name, p in self.network.named_parameters()}
