@@ -24,6 +24,8 @@ WRONG = [
     ([META, "model.hidden=[]"], 2, "model.hidden must be a list of whole numbers of at least 1"),
     ([META, "model.width=4"], 2, "model.width must be at least 8, not 4"),
     ([META, "model.slips=[broadcasting]"], 2, "did you mean broadcast?"),
+    ([META, "model.slips=[sign]"], 2, "model.slips=sign is not one of broadcast, references"),
+    ([META, "model.rates=layers", "model.inner_lr=0"], 2, "with model.rates=layers model.inner_lr must be at least 1e-08, not 0"),
     ([META, "model.inner_rate=0.1"], 2, "There is no key model.inner_rate"),
     ([META, "model=hw13_mamal"], 2, "did you mean hw13_maml?"),
     ([META, "model=hw13_protonet"], 2, "model=hw13_protonet tells classes apart, and functions have none; type data=hw13_sample"),

@@ -27,7 +27,7 @@ class MAML(Descent):
     et al. 2019).
     """
 
-    suits: ClassVar = Descent.suits | {"steps": (3, 1)}
+    suits: ClassVar = Descent.suits | {"steps": (2, 1)}
 
     def __init__(self, order: int = 2, rates: str | None = None, losses: str | None = None, **options: Any) -> None:
         super().__init__(**options)

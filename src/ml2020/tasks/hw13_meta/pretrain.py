@@ -20,7 +20,7 @@ class Pretrain(Descent):
     Functions: their mean is learned, which is 0 everywhere; a new task adapts all weights.
     """
 
-    suits: ClassVar = {"test_steps": (10, 100), "steps": (1, 1), "lr": (0.01, 0.4)}
+    suits: ClassVar = Descent.suits | {"test_steps": (10, 100)}
 
     def configure(self, spec: dict[str, Any]) -> None:
         super().configure(spec)

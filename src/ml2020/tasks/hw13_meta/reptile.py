@@ -15,10 +15,12 @@ from ml2020.tasks.hw13_meta.model import handed_on
 class Reptile(Descent):
     """w <- w + lr * mean over tasks of (w_k - w), where w_k is w after k inner steps on all examples of a task, the queries too.
 
-    w - w_k is handed to the outer optimizer as a gradient: with SGD at the rate lr that is the line above.
+    w - w_k is handed to the outer optimizer as a gradient: with SGD at the rate lr that is the line above. The original's slip `sign`
+    hands on w_k - w, and walks away.
     """
 
     suits: ClassVar = {"test_steps": (10, 10), "steps": (5, 5), "lr": (0.02, 0.1)}
+    known_slips: ClassVar = (*Descent.known_slips, "sign")
 
     def learn(self, episodes: Episodes) -> tuple[Tensor, Tensor]:
         x = torch.cat([episodes.support, episodes.query], 1)
