@@ -36,7 +36,7 @@ board: setup ## TensorBoard over outputs/
 	@$(BIN)/tensorboard --logdir outputs
 
 bench: $(BIN)/.test ## speed, as ratios against what runs beside it
-	@for file in benchmarks/loop.py benchmarks/pictures.py benchmarks/closed_forms.py benchmarks/tokens.py benchmarks/sweeps.py benchmarks/fisher.py benchmarks/lifelong.py benchmarks/gan.py benchmarks/rl.py benchmarks/startup.py; do echo "== $$file"; $(BIN)/python $$file --record docs/performance.md || exit 1; done
+	@for file in benchmarks/loop.py benchmarks/pictures.py benchmarks/closed_forms.py benchmarks/tokens.py benchmarks/sweeps.py benchmarks/fisher.py benchmarks/lifelong.py benchmarks/gan.py benchmarks/rl.py benchmarks/episodes.py benchmarks/meta.py benchmarks/startup.py; do echo "== $$file"; $(BIN)/python $$file --record docs/performance.md || exit 1; done
 
 lint: $(BIN)/.test ## ruff
 	@$(BIN)/ruff check .

@@ -123,7 +123,7 @@ def test_the_same_seed_gives_the_same_bits(quick_run: RunFolder, run_task: Calla
 
 
 # Rounding differs among processors, and a step that is too long multiplies it (hw03 at its own rate: 100,000 times in 20 steps).
-GENTLE = {key: ["optimizer.lr=1e-4"] for key in ("hw03_cnn", "hw04_rnn", "hw14_lifelong", "hw15_rl")}
+GENTLE = {key: ["optimizer.lr=1e-4"] for key in ("hw03_cnn", "hw04_rnn", "hw13_meta", "hw14_lifelong", "hw15_rl")}
 
 
 def golden(task: str) -> Path:

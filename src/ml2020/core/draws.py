@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor
 
-_GOLDEN = 0x9E3779B97F4A7C15 - (1 << 64)  # 64-bit constants written as signed numbers; products wrap around
+GOLDEN = 0x9E3779B97F4A7C15 - (1 << 64)  # 64-bit constants written as signed numbers; products wrap around
 _MIX_1 = 0xBF58476D1CE4E5B9 - (1 << 64)
 _MIX_2 = 0x94D049BB133111EB - (1 << 64)
 
@@ -33,11 +33,11 @@ class Draws:
     def __init__(self, seed: int, epoch: int, index: Tensor) -> None:
         """`index`: (n,) int64, the samples' places in the data set."""
         start = mix(torch.tensor(seed * 1_000_003 + epoch, dtype=torch.int64, device=index.device))
-        self.state = mix(start + index * _GOLDEN)
+        self.state = mix(start + index * GOLDEN)
 
     def uniform(self, low: float = 0.0, high: float = 1.0) -> Tensor:
         """(n,) float32 in [low, high)."""
-        self.state = self.state + _GOLDEN
+        self.state = self.state + GOLDEN
         bits = _shift(mix(self.state), 40)  # 24 bits: every float32 in [0, 1) is exact
         return low + (high - low) * (bits.to(torch.float32) / (1 << 24))
 

@@ -31,7 +31,7 @@ def read_mnist(folder: str | Path, split: str, download: bool = False) -> Digits
     folder = Path(folder).expanduser()
     names = {what: _MNIST[split].format(what) for what in ("images-idx3", "labels-idx1")}
     if download and any(_idx_file(folder, name) is None for name in names.values()):
-        _download("MNIST", folder, train=split == "train")
+        fetch("MNIST", folder, train=split == "train")
     files = {}
     for what, name in names.items():
         if (file := _idx_file(folder, name)) is None:
@@ -77,7 +77,7 @@ def svhn_file(folder: str | Path, split: str, download: bool = False) -> Path:
     """Where SVHN's cropped digits are: train_32x32.mat, test_32x32.mat."""
     file = Path(folder).expanduser() / _SVHN[split]
     if download and not file.is_file():
-        _download("SVHN", file.parent, split=split)
+        fetch("SVHN", file.parent, split=split)
     return _there(file)
 
 
@@ -102,7 +102,7 @@ def read_usps(folder: str | Path, split: str, download: bool = False) -> Digits:
     folder = Path(folder).expanduser()
     file, packed = folder / "usps.npz", folder / _USPS[split]
     if not file.is_file() and (download or packed.is_file()):
-        found = _download("USPS", folder, train=split == "train", download=not packed.is_file())
+        found = fetch("USPS", folder, train=split == "train", download=not packed.is_file())
         return np.asarray(found.data)[:, None], np.asarray(found.targets, np.int64)
     names = (f"x_{split}", f"y_{split}")
     pictures, labels = _arrays(file, names, lambda path: np.load(path, allow_pickle=False)).values()
@@ -146,7 +146,7 @@ def _checked(file: Path, labels: np.ndarray, pictures: int, least: int = 0, most
     return labels
 
 
-def _download(name: str, folder: Path, download: bool = True, **options: Any) -> Any:
+def fetch(name: str, folder: Path, download: bool = True, **options: Any) -> Any:
     """torchvision's data set in `folder`, fetched first: it checks what it fetches by checksum."""
     from torchvision import datasets
 
