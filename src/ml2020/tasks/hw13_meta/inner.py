@@ -52,18 +52,16 @@ def errors(answers: Tensor, targets: Tensor) -> Tensor:
     return F.cross_entropy(answers.transpose(1, 2), targets, reduction="none").mean(1)
 
 
-def direction(
-    optimizer: str, g: Tensor, memory: dict[str, Any], epsilon: float = 0.08, decays: tuple[float, float] = (0.9, 0.999)
-) -> Tensor:
+def direction(optimizer: str, g: Tensor, memory: dict[str, Any]) -> Tensor:
     """What is taken away, times the rate; `memory` holds what the optimizer knows of earlier steps.
 
-    epsilon (adagrad's is the course's 0.08) stands under the root: the root of 0 has no finite derivative.
+    epsilon (adagrad's 0.08 is the course's, adam's torch's) stands under the root: the root of 0 has no finite derivative.
     """
     if optimizer == "sgd":
         return g
     if optimizer == "adagrad":
         memory["squares"] = memory.get("squares", 0) + g.square()
-        return g * torch.rsqrt(memory["squares"] + epsilon**2)
+        return g * torch.rsqrt(memory["squares"] + 0.08**2)
     decays = 0.9, 0.999
     memory["t"] = memory.get("t", 0) + 1
     memory["mean"] = decays[0] * memory.get("mean", 0) + (1 - decays[0]) * g
