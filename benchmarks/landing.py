@@ -4,7 +4,7 @@
 
 Solved: the last 100 episodes of the training, whose actions are drawn, have a mean return of 200. One thread, ours and theirs in turns
 in this process, each with its own settings: ours as `python train.py task=hw15_rl` has them, theirs of rl-baselines3-zoo. Collection
-and update count, validations do not. A run that never gets there has its whole time and ">" before it.
+and update count, validations do not. A run that never gets there has its whole time and ">" before it, and no ratio.
 """
 
 from __future__ import annotations
@@ -97,9 +97,9 @@ def main() -> None:
     rows, ratios = [], []
     for seed in range(options.seeds):
         a, b = ours(seed), theirs(seed, options.most)
-        ratios.append(b[0] / a[0])
+        ratios += [b[0] / a[0]] if a[2] and b[2] else []
         told = [f"{'' if there else '> '}{seconds:.0f} s, {steps:,} steps" for seconds, steps, there in (a, b)]
-        rows.append((f"seed {seed}", *told, ratios[-1]))
+        rows.append((f"seed {seed}", *told, b[0] / a[0] if a[2] and b[2] else ""))
         print(rows[-1], flush=True)
     text = table(
         ("until the mean return is 200", "ours", "stable-baselines3", "ratio"), [*rows, ("median", "", "", statistics.median(ratios))]
