@@ -10,26 +10,20 @@ and update count, validations do not. A run that never gets there has its whole 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import io
 import statistics
-import tempfile
 import time
 from collections import deque
 from pathlib import Path
-from typing import Any
 
 import torch
-from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
 
-from ml2020.commands.train import train
 from ml2020.tasks.hw15_rl.model import Agent
 from ratios import record, table
+from rl import ZOO, trained
 
 SOLVED, EPISODES = 200, 100
-ZOO = {"n_steps": 1024, "batch_size": 64, "n_epochs": 4, "gamma": 0.999, "gae_lambda": 0.98, "ent_coef": 0.01, "device": "cpu"}
 Result = tuple[float, int, bool]  # CPU seconds, environment steps, whether it got there
 
 
@@ -45,26 +39,21 @@ class Window:
 
 
 def ours(seed: int) -> Result:
-    window, result = Window(), [0.0, 0, False]
-    step, told = Agent.training_step, Agent.told
+    window, result, told = Window(), [0.0, 0, False], Agent.told
 
     def listened(ended: list[tuple[float, int, bool]]) -> dict[str, float]:
         window.returns.extend(total for total, _, _ in ended)
         return told(ended)
 
-    def timed(self: Agent, *words: Any) -> None:
-        start = time.process_time()
-        step(self, *words)
+    def seen(agent: Agent, start: float, end: float) -> None:
         if not result[2]:
-            result[:] = [result[0] + time.process_time() - start, int(self.env_steps), window.solved]
+            result[:] = [result[0] + end - start, int(agent.env_steps), window.solved]
 
-    Agent.training_step, Agent.told = timed, staticmethod(listened)
-    words = ["task=hw15_rl", f"seed={seed}", "data.val_episodes=1", "data.test_episodes=1", "trainer.threads=1"]
+    Agent.told = staticmethod(listened)
     try:
-        with tempfile.TemporaryDirectory() as output, contextlib.redirect_stdout(io.StringIO()):
-            assert train([*words, f"output_dir={output}"]) == 0
+        trained([f"seed={seed}"], seen)
     finally:
-        Agent.training_step, Agent.told = step, staticmethod(told)
+        Agent.told = staticmethod(told)
     return tuple(result)
 
 
@@ -81,7 +70,8 @@ class Until(BaseCallback):
 
 
 def theirs(seed: int, most: int) -> Result:
-    agent, until = PPO("MlpPolicy", make_vec_env("LunarLander-v3", 16, seed=seed), seed=seed, **ZOO), Until()
+    kind, envs, options = ZOO["PPO"]
+    agent, until = kind("MlpPolicy", make_vec_env("LunarLander-v3", envs, seed=seed), seed=seed, **options), Until()
     start = time.process_time()
     agent.learn(most, callback=until)
     return time.process_time() - start, agent.num_timesteps, until.window.solved

@@ -16,6 +16,7 @@ import io
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -44,22 +45,28 @@ ZOO = {
 OURS = {"PPO": ("hw15_ppo", 16 * 512), "A2C": ("hw15_actor_critic", 16 * 32)}
 
 
+def trained(words: list[str], seen: Callable[[Agent, float, float], None]) -> None:
+    """`python train.py` with these words; `seen` gets the agent and the CPU times before and after each of its training steps."""
+    original = Agent.training_step
+
+    def timed(self: Agent, *arguments: Any) -> None:
+        start = time.process_time()
+        original(self, *arguments)
+        seen(self, start, time.process_time())
+
+    Agent.training_step = timed
+    measured = ["data.val_episodes=1", "data.test_episodes=1", "trainer.threads=1"]
+    try:
+        with tempfile.TemporaryDirectory() as output, contextlib.redirect_stdout(io.StringIO()):
+            assert train(["task=hw15_rl", *words, *measured, f"output_dir={output}"]) == 0
+    finally:
+        Agent.training_step = original
+
+
 def ours(model: str, steps: int, updates: int) -> float:
     """Environment steps a CPU second."""
     ends: list[float] = []
-    original = Agent.training_step
-
-    def timed(self: Agent, *words: Any) -> None:
-        original(self, *words)
-        ends.append(time.process_time())
-
-    Agent.training_step = timed
-    words = ["task=hw15_rl", f"model={model}", f"data.updates={updates}", "data.val_episodes=1", "data.test_episodes=1"]
-    try:
-        with tempfile.TemporaryDirectory() as output, contextlib.redirect_stdout(io.StringIO()):
-            assert train([*words, "trainer.max_epochs=1", "trainer.threads=1", f"output_dir={output}"]) == 0
-    finally:
-        Agent.training_step = original
+    trained([f"model={model}", f"data.updates={updates}", "trainer.max_epochs=1"], lambda agent, start, end: ends.append(end))
     return steps * (updates - 1) / (ends[-1] - ends[0])
 
 

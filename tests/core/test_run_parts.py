@@ -8,8 +8,10 @@ import math
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from ml2020.commands.record import portable, record
@@ -175,6 +177,18 @@ def finished(path: Path, status: str = "finished", seed: int = 0, value: float =
     folder.write_text("metrics.csv", "step\n1\n")
     folder.write_text("figures/a.png", "x")
     return folder
+
+
+def test_a_large_picture_is_recorded_in_256_colors_and_a_small_one_as_it_is(tmp_path: Path):
+    run = finished(tmp_path / "run")
+    noise = np.random.default_rng(0).integers(0, 256, (400, 400, 3), np.uint8)
+    for name, side in (("large", 400), ("small", 40)):
+        Image.fromarray(noise[:side, :side]).save(run.path / "figures" / f"{name}.png")
+    target = record([run.path], "one", tmp_path) / "figures"
+    assert (target / "small.png").read_bytes() == (run.path / "figures" / "small.png").read_bytes()
+    kept = Image.open(target / "large.png")
+    assert kept.size == (400, 400) and len(kept.getcolors()) <= 256
+    assert (target / "large.png").stat().st_size < (run.path / "figures" / "large.png").stat().st_size / 2
 
 
 def test_a_record_is_written_from_the_folder(tmp_path: Path):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from PIL import Image
 
 from ml2020.core import report
 from ml2020.core.conf import CONF
@@ -19,6 +20,7 @@ from ml2020.core.errors import TypedError, UserError
 from ml2020.core.folder import RunFolder
 from ml2020.studies.study import read
 
+LARGE = 300_000  # bytes of a picture
 _SAME = ("task", "model", "data_option")
 
 
@@ -41,7 +43,7 @@ def record(paths: list[Path], name: str | None = None, root: Path | None = None)
     target = _empty(name, root)
     (target / "figures").mkdir(parents=True)
     for figure in _figures(folders[0]):
-        shutil.copyfile(figure, target / "figures" / figure.name)
+        _keep(figure, target / "figures" / figure.name)
     for file in sorted(folders[0].path.glob("*.csv")):  # the history, the submission, and tables that the model kept
         shutil.copyfile(file, target / file.name)
     kept = {key: value for key, value in facts.items() if key not in ("spec", "schema", "overrides")}
@@ -63,6 +65,14 @@ def _empty(name: str, root: Path | None) -> Path:
     return target
 
 
+def _keep(file: Path, target: Path) -> None:
+    """Copy a file; a large png is written with 256 colors, which is a third of the bytes: records stay in the history for good."""
+    if file.suffix == ".png" and file.stat().st_size > LARGE:
+        Image.open(file).convert("RGB").quantize(256).save(target, optimize=True)
+    else:
+        shutil.copyfile(file, target)
+
+
 def record_study(path: Path, name: str | None = None, root: Path | None = None) -> Path:
     """Write README.md, table.csv, sweep.csv and figure.png of a finished study to `root`/NAME, by default under the study's name."""
     said = read(path)
@@ -74,7 +84,7 @@ def record_study(path: Path, name: str | None = None, root: Path | None = None) 
     target = _empty(name or path.name, root)
     for file in ("table.csv", "figure.png"):
         if (path / file).is_file():
-            shutil.copyfile(path / file, target / file)
+            _keep(path / file, target / file)
     with (path / "sweep.csv").open(newline="", encoding="utf8") as stream:
         jobs = list(csv.DictReader(stream))
     with (target / "sweep.csv").open("w", newline="", encoding="utf8") as stream:

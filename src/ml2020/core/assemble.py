@@ -50,7 +50,7 @@ def check_trainer(options: dict[str, Any]) -> None:
         at_least(1, options[key], f"trainer.{key}")
     for key in ("clip_norm", "ema_decay", "patience", "checkpoint_seconds"):
         at_least(0, options[key], f"trainer.{key}")
-    one_of(("best", "last"), options.get("keep", "best"), "trainer.keep")
+    one_of(("best", "last"), options["keep"], "trainer.keep")
     if options["ema_decay"] >= 1:
         raise TypedError(f"trainer.ema_decay must be below 1, not {options['ema_decay']}")
     if options["sync_batchnorm"] and devices.resolve(options)[0] == "cpu":

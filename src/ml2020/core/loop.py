@@ -51,7 +51,7 @@ class Conductor(pl.Callback):
         self.folder, self.history, self.main = folder, history, main
         self.log_every, self.ema_decay = trainer["log_every"], trainer["ema_decay"]
         self.accumulate, self.patience = trainer["accumulate"], trainer["patience"]
-        self.every, self.keep = trainer["checkpoint_seconds"], trainer.get("keep", "best")  # which older runs do not say
+        self.every, self.keep = trainer["checkpoint_seconds"], trainer["keep"]
         self.chief = processes.place().rank == 0
         self.bar = Bar(trainer["bar"] and self.chief)
         self.average: Average | None = None

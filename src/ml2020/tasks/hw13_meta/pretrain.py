@@ -37,6 +37,7 @@ class Pretrain(Descent):
         return errors(answers, y)[0]
 
     def path(self, episodes: Episodes, steps: int, order: int) -> list[dict[str, Tensor]]:
+        """The weights before and after each step; of pictures only the new head, (tasks, ways, f) and (tasks, ways), changes."""
         if not self.ways:
             return super().path(episodes, steps, order)
         weights = self.network.start(len(episodes.support))

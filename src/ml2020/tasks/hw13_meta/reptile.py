@@ -23,6 +23,7 @@ class Reptile(Descent):
     known_slips: ClassVar = (*Descent.known_slips, "sign")
 
     def learn(self, episodes: Episodes) -> tuple[Tensor, Tensor]:
+        """The queries' error after the inner steps, which carries w - w_k as its gradient, and their answers (tasks, m, outputs)."""
         x = torch.cat([episodes.support, episodes.query], 1)
         y = torch.cat([episodes.support_targets, episodes.query_targets], 1)
         adapted = self.descend(self.network, self.network.start(len(x)), x, y, self.inner_steps, order=0)[-1]
