@@ -30,6 +30,7 @@ WRONG = [
     ([RL, "model.hidden=[0]"], 2, "model.hidden must be a list of whole numbers of at least 1"),
     ([RL, "model=hw15_reinforce", "model.credit=too_go"], 2, "did you mean to_go?"),
     ([RL, "model=hw15_reinforce", "model.credit=to_go", "model.time_limit=bootstrap"], 2, "type model.credit=advantage"),
+    ([RL, "model=hw15_reinforce", "model.init=xavier"], 2, "model.init takes orthogonal or torch, not xavier"),
     ([RL, "model=hw15_reinforce", "model.horizon=5"], 2, "model.horizon"),
     ([RL, "model=hw15_dqn", "model.memory=10"], 2, "model.memory must be at least 64, not 10"),
     ([RL, "model=hw15_dqn", "model.warm_up=60000"], 2, "model.warm_up must lie between 0 and 50000, not 60000"),

@@ -1,4 +1,4 @@
-"""Perceptrons that begin orthogonal: what acts and judges in homework 15, and the two networks of homework 11's ring."""
+"""Perceptrons: what acts and judges in homework 15, and the two networks of homework 11's ring."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 from torch import nn
 
+INITS = ("orthogonal", "torch")
+
 
 def perceptron(
     inputs: int,
@@ -16,14 +18,17 @@ def perceptron(
     gain: float = math.sqrt(2),
     last: float = 1.0,
     shape: type[nn.Module] = nn.Tanh,
+    init: str = "orthogonal",
 ) -> nn.Sequential:
     """Linear layers with `shape` between them, (n, inputs) -> (n, outputs).
 
-    Orthogonal weights of `gain`, of gain `last` in the last layer; biases 0 (Engstrom et al. 2020: it matters).
+    Orthogonal weights of `gain`, of gain `last` in the last layer; biases 0 (Engstrom et al. 2020: it matters). init=torch: the weights
+    and biases that torch gives a layer.
     """
+    begin = orthogonal if init == "orthogonal" else lambda layer, gain: layer
     sizes = [inputs, *hidden]
-    inner = [part for a, b in itertools.pairwise(sizes) for part in (orthogonal(nn.Linear(a, b), gain), shape())]
-    return nn.Sequential(*inner, orthogonal(nn.Linear(sizes[-1], outputs), last))
+    inner = [part for a, b in itertools.pairwise(sizes) for part in (begin(nn.Linear(a, b), gain), shape())]
+    return nn.Sequential(*inner, begin(nn.Linear(sizes[-1], outputs), last))
 
 
 def orthogonal(layer: nn.Linear, gain: float) -> nn.Linear:

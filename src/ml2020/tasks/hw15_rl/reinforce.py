@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ml2020.core.errors import TypedError, at_least, one_of
-from ml2020.nn.perceptron import perceptron
+from ml2020.nn.perceptron import INITS, perceptron
 from ml2020.tasks.hw15_rl.critic import explained_variance
 from ml2020.tasks.hw15_rl.fleet import Episode
 from ml2020.tasks.hw15_rl.model import Agent
@@ -23,7 +23,8 @@ class Reinforce(Agent):
 
     `credit` of an action: total, all rewards of its episode (the course's sample); to_go, those from it on; discounted, the same with
     gamma; advantage, the same less a learned value of the state, the baseline, which is fitted in `baseline_epochs` passes after each
-    update. `normalize`: the credits of an update have mean 0 and standard deviation 1. `envs`: n; each plays one whole episode.
+    update. `normalize`: the credits of an update have mean 0 and standard deviation 1. `envs`: n; each plays one whole episode. `init`:
+    how the networks begin, orthogonal or as torch has it, as in the course's sample.
     """
 
     def __init__(
@@ -33,6 +34,7 @@ class Reinforce(Agent):
         normalize: bool = True,
         baseline_epochs: int = 4,
         entropy: float = 0.0,
+        init: str = "orthogonal",
         **options: Any,
     ) -> None:
         super().__init__(envs=envs, **options)
@@ -40,12 +42,13 @@ class Reinforce(Agent):
         self.normalize = normalize
         self.baseline_epochs = at_least(1, baseline_epochs, "model.baseline_epochs")
         self.entropy = at_least(0, entropy, "model.entropy")
+        self.init = one_of(INITS, init, "model.init")
         if self.time_limit == "bootstrap" and self.credit != "advantage":
             raise TypedError("model.time_limit=bootstrap needs a value that stands for the rest; type model.credit=advantage")
 
     def build(self) -> None:
-        self.policy = perceptron(self.inputs, self.hidden, self.actions, last=0.01)
-        self.critic = perceptron(self.inputs, self.hidden, 1) if self.credit == "advantage" else None
+        self.policy = perceptron(self.inputs, self.hidden, self.actions, last=0.01, init=self.init)
+        self.critic = perceptron(self.inputs, self.hidden, 1, init=self.init) if self.credit == "advantage" else None
 
     def learn(self, rng: np.random.Generator) -> dict[str, Tensor | float]:
         """Play whole episodes, and one step up the gradient of their mean return."""
