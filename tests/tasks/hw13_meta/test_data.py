@@ -14,7 +14,7 @@ from ml2020.core.build import build
 from ml2020.core.conf import CONF
 from ml2020.core.draws import Draws
 from ml2020.core.errors import TypedError
-from ml2020.tasks.hw13_meta.data import TRAINING, Meta, Sample, Sine
+from ml2020.tasks.hw13_meta.data import TRAINING, CharacterData, Meta, Sample, Sine
 from ml2020.tasks.hw13_meta.episodes import Episodes
 from ml2020.tasks.hw13_meta.omniglot import Omniglot
 
@@ -119,14 +119,27 @@ def test_all_drawings_come_once_an_epoch_under_the_number_of_their_character(mon
     torch.testing.assert_close(x[:, 0, 0, 0] * 255, y + 1.0)
 
 
+def test_warped_drawings_are_for_training_alone(monkeypatch: pytest.MonkeyPatch):
+    """In episodes as among all drawings; a warp of nearly nothing changes nearly nothing, and draws the same ones."""
+    plain, nearly, data = (embedded(monkeypatch, warp=warp) for warp in (0.0, 1e-9, 0.2))
+    for split in ("val", "test"):
+        for one, other in zip(plain.evaluation_loaders()[split], data.evaluation_loaders()[split], strict=True):
+            assert all(map(torch.equal, one, other))
+    for loader in (Meta.train_dataloader, CharacterData.everything):
+        for one, same, other in zip(loader(plain), loader(nearly), loader(data), strict=True):
+            assert torch.equal(one[1], other[1])  # classes
+            torch.testing.assert_close(one[0], same[0], atol=1e-4, rtol=0)
+            assert (one[0] - other[0]).abs().max() > 0.001
+
+
 def test_spec_and_counts_say_what_there_is(monkeypatch: pytest.MonkeyPatch):
     assert sine().spec == {"input": [1], "ways": 0, "shots": 10, "queries": 10, "classes": 0}
     assert sine().counts == {"episodes for validation": 60, "episodes for the test": 70}
     data = embedded(monkeypatch)
     assert data.spec == {"input": [1, 28, 28], "ways": 5, "shots": 1, "queries": 2, "classes": 8}
     assert list(data.counts.values()) == [8, 6, 7, 60, 70]
-    changes = ({}, {"seed": 1}, {"wobble": 0.07}, {"shots": 2}, {"rotations": "classes"})
-    assert len({embedded(monkeypatch, **words).fingerprint for words in changes}) == 5
+    changes = ({}, {"seed": 1}, {"wobble": 0.07}, {"shots": 2}, {"rotations": "classes"}, {"warp": 0.1})
+    assert len({embedded(monkeypatch, **words).fingerprint for words in changes}) == 6
 
 
 WRONG = [
@@ -143,6 +156,8 @@ WRONG = [
     ("hw13_sample", "queries", 0, "data.queries must be at least 1, not 0"),
     ("hw13_sample", "wobble", 0.5, "data.wobble must lie between 0 and 0.2, not 0.5"),
     ("hw13_sample", "rotations", "class", "data.rotations=class is not one of none, classes; did you mean classes?"),
+    ("hw13_sample", "warp", -0.1, "data.warp must lie between 0 and 0.5, not -0.1"),
+    ("hw13_omniglot", "warp", 15, "data.warp must lie between 0 and 0.5, not 15"),
     ("hw13_omniglot", "rotations", "all", "data.rotations=all is not one of none, classes"),
     ("hw13_omniglot", "val_characters", 0, "data.val_characters must be at least 2, not 0"),
 ]

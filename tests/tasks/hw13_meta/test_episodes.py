@@ -7,11 +7,11 @@ import math
 import numpy as np
 import pytest
 import torch
-from scipy import stats
+from scipy import ndimage, stats
 from torch import Tensor
 
 from ml2020.core.errors import TypedError, UserError
-from ml2020.tasks.hw13_meta.characters import Characters, rotated
+from ml2020.tasks.hw13_meta.characters import Characters, rotated, warped
 from ml2020.tasks.hw13_meta.episodes import bits, uniform, without_replacement
 from ml2020.tasks.hw13_meta.sine import Sines
 
@@ -126,6 +126,30 @@ def test_pictures_are_shares_of_white():
     drawn = Characters(pictures, 5, 1, 1).draw(torch.arange(2))
     assert drawn.support.shape == (2, 5, 1, 16, 16) and drawn.support.dtype == torch.float32
     torch.testing.assert_close(drawn.query[1, 4, 0].flatten(), torch.linspace(0, 1, 256))
+
+
+def test_warps_are_those_of_scipy():
+    """x -> x + A x + b about the middle, in half sides; scipy takes the rows of an array first and pixels."""
+    generator = torch.Generator().manual_seed(0)
+    pictures, moves = torch.rand(2, 3, 1, 12, 12, generator=generator), torch.rand(2, 3, 6, generator=generator) * 0.4 - 0.2
+    found = warped(pictures, moves)
+    for task in range(2):
+        for n in range(3):
+            matrix = np.eye(2) + moves[task, n].double().view(2, 3).numpy()[::-1, 1::-1]
+            shift = moves[task, n].double().view(2, 3).numpy()[::-1, 2] * 6 + 5.5 - matrix @ [5.5, 5.5]
+            expected = ndimage.affine_transform(pictures[task, n, 0].double().numpy(), matrix, shift, order=1, mode="grid-constant")
+            np.testing.assert_allclose(found[task, n, 0].numpy(), expected, atol=1e-5)
+
+
+def test_a_warp_is_an_episodes_own_and_the_same_for_any_queries():
+    pictures = torch.randint(0, 256, (9, 8, 12, 12), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    source = Characters(pictures, 3, 1, 2, warp=0.2)
+    ten, more = source.draw(torch.arange(10)), source.draw(torch.arange(10), queries=5)
+    assert torch.equal(ten.support, more.support)
+    assert torch.equal(ten.query.view(10, 3, 2, -1), more.query.view(10, 3, 5, -1)[:, :, :2])
+    assert torch.equal(source.draw(torch.tensor([7])).query[0], ten.query[7])
+    still = Characters(pictures, 3, 1, 2).draw(torch.arange(10))
+    assert ((ten.support - still.support).abs().amax((2, 3, 4)) > 0.05).all()  # every drawing moves
 
 
 def test_rotations_are_new_classes_turned_as_numpy_turns():

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from ml2020.core.errors import TypedError, UserError, at_least
-from ml2020.tasks.hw13_meta.episodes import Episodes, without_replacement
+from ml2020.core.errors import TypedError, UserError, at_least, within
+from ml2020.tasks.hw13_meta.episodes import Episodes, uniform, without_replacement
 
-_CLASSES, _DRAWINGS = range(2)  # streams of random numbers
+_CLASSES, _DRAWINGS, _WARPS = range(3)  # streams of random numbers
 
 
 class Characters:
     """Episodes from one tensor of pictures, (classes, drawings, h, w) uint8, white on black.
 
-    An episode has `ways` classes, and of each `shots` drawings to learn from and `queries` others; none comes twice. Raises UserError
-    where there are too few classes, TypedError where a class has too few drawings.
+    An episode has `ways` classes, and of each `shots` drawings to learn from and `queries` others; none comes twice. With `warp` each
+    drawing is moved, turned, stretched and slanted by up to so much (see warped). Raises UserError where there are too few classes,
+    TypedError where a class has too few drawings.
     """
 
-    def __init__(self, pictures: Tensor, ways: int = 5, shots: int = 1, queries: int = 1, what: str = "characters") -> None:
+    def __init__(
+        self, pictures: Tensor, ways: int = 5, shots: int = 1, queries: int = 1, what: str = "characters", warp: float = 0.0
+    ) -> None:
         self.ways = at_least(2, ways, "data.ways")
         self.shots = at_least(1, shots, "data.shots")
         self.queries = at_least(1, queries, "data.queries")
+        self.warp = within(0, 0.5, warp, "data.warp")
         self.classes, self.drawings = pictures.shape[:2]
         self.shape = (1, *pictures.shape[2:])
         if self.classes < ways:
@@ -40,7 +45,16 @@ class Characters:
         drawings = without_replacement(seeds, _DRAWINGS, self.ways, self.drawings, take=shots + queries)
         chosen = classes[:, :, None] * self.drawings + drawings  # (tasks, ways, shots + queries)
         self.pictures = self.pictures.to(seeds.device)  # once, on a GPU
-        return Episodes(*self.examples(chosen[:, :, :shots]), *self.examples(chosen[:, :, shots:]))
+        drawn = Episodes(*self.examples(chosen[:, :, :shots]), *self.examples(chosen[:, :, shots:]))
+        if not self.warp:
+            return drawn
+        moves = self.moves(seeds, self.ways, self.drawings)
+        support, query = (moves[:, :, first:last].flatten(1, 2) for first, last in ((0, shots), (shots, shots + queries)))
+        return drawn._replace(support=warped(drawn.support, support), query=warped(drawn.query, query))
+
+    def moves(self, seeds: Tensor, *shape: int) -> Tensor:
+        """(tasks, *shape, 6), for `warped`."""
+        return uniform(seeds, _WARPS, *shape, 6, low=-self.warp, high=self.warp)
 
     def examples(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
         """The drawings at places (tasks, ways, n): (tasks, ways * n, 1, h, w), and the class of each, (tasks, ways * n)."""
@@ -56,3 +70,10 @@ def rotated(pictures: Tensor) -> Tensor:
     A turned character is a new class (Santoro et al. 2016).
     """
     return torch.cat([torch.rot90(pictures, turns, (2, 3)) for turns in range(4)])
+
+
+def warped(pictures: Tensor, moves: Tensor) -> Tensor:
+    """Pictures (tasks, n, 1, h, w), each seen through x -> x + A x + b, where half a side is 1; `moves` (tasks, n, 6) are A and b."""
+    steady = torch.eye(2, 3, device=moves.device)
+    grid = F.affine_grid(steady + moves.view(-1, 2, 3), [len(moves.view(-1, 6)), *pictures.shape[2:]], align_corners=False)
+    return F.grid_sample(pictures.flatten(0, 1), grid, align_corners=False).view_as(pictures)

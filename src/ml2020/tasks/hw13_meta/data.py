@@ -11,7 +11,7 @@ from ml2020.core.errors import at_least, one_of, within
 from ml2020.core.loaders import TensorLoader, Transform
 from ml2020.data.cache import fingerprint
 from ml2020.tasks.hw13_meta import episodes, letters
-from ml2020.tasks.hw13_meta.characters import Characters, rotated
+from ml2020.tasks.hw13_meta.characters import Characters, rotated, warped
 from ml2020.tasks.hw13_meta.episodes import Episodes
 from ml2020.tasks.hw13_meta.sine import Sines
 
@@ -128,6 +128,7 @@ class CharacterData(Meta):
     """Characters in drawings: a subclass gives `gather`.
 
     `rotations`: classes makes three more characters of each for training, by quarter turns; those of validation and test stay upright.
+    `warp`: how much each drawing for training is moved, turned, stretched and slanted (characters.warped).
     """
 
     def __init__(
@@ -141,12 +142,14 @@ class CharacterData(Meta):
         val_episodes: int,
         test_episodes: int,
         seed: int,
+        warp: float = 0.0,
     ) -> None:
         super().__init__(meta_batch, steps, val_episodes, test_episodes, queries, seed)
         self.ways = at_least(2, ways, "data.ways")
         self.shots = at_least(1, shots, "data.shots")
         self.queries = at_least(1, queries, "data.queries")
         self.rotations = one_of(ROTATIONS, rotations, "data.rotations")
+        self.warp = within(0, 0.5, warp, "data.warp")
 
     def gather(self) -> dict[str, Tensor]:
         """{train, val, test: (characters, drawings, h, w) uint8, white on black}; sets `source` and `fingerprint`."""
@@ -160,19 +163,25 @@ class CharacterData(Meta):
         if self.rotations == "classes":
             pictures["train"] = rotated(pictures["train"])
         self.sources = {
-            split: Characters(tensor, self.ways, self.shots, self.queries, what[split]) for split, tensor in pictures.items()
+            split: Characters(tensor, self.ways, self.shots, self.queries, what[split], self.warp if split == "train" else 0.0)
+            for split, tensor in pictures.items()
         }
         self.describe(self.shots, self.queries, self.sources["train"].classes)
         self.fingerprint = fingerprint({"pictures": self.fingerprint, "spec": self.spec, "seed": self.seed, "episodes": self.episodes})
+        if self.warp:
+            self.fingerprint = fingerprint({"pictures": self.fingerprint, "warp": self.warp})
 
     def everything(self) -> TensorLoader:
         """All training drawings, (n, 1, h, w) in [0, 1], and which of all characters each is, (n,); in a new order each epoch."""
         source = self.sources["train"]
         labels = torch.arange(source.classes).repeat_interleave(source.drawings)
         size = self.batch_size * self.ways * (self.shots + self.queries)
-        return self.loader(
-            source.pictures, labels, shuffle=True, batch_size=size, transform=lambda draws, x, y: (x.float().div_(255), y)
-        )
+
+        def scaled(draws: Draws, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+            x = x.float().div_(255)
+            return (warped(x.unsqueeze(1), source.moves(draws.state, 1)).squeeze(1) if self.warp else x), y
+
+        return self.loader(source.pictures, labels, shuffle=True, batch_size=size, transform=scaled)
 
 
 class Sample(CharacterData):
@@ -186,6 +195,7 @@ class Sample(CharacterData):
         shots: int = 1,
         queries: int = 5,
         rotations: str = "none",
+        warp: float = 0.0,
         wobble: float = 0.05,
         meta_batch: int = 4,
         steps: int = 100,
@@ -194,7 +204,7 @@ class Sample(CharacterData):
         seed: int = 0,
         cache_dir: str | None = None,
     ) -> None:
-        super().__init__(ways, shots, queries, rotations, meta_batch, steps, val_episodes, test_episodes, seed)
+        super().__init__(ways, shots, queries, rotations, meta_batch, steps, val_episodes, test_episodes, seed, warp)
         self.wobble = within(0, 0.2, wobble, "data.wobble")
         self.cache_dir = cache_dir
 

@@ -46,6 +46,7 @@ class Omniglot(CharacterData):
         shots: int = 1,
         queries: int = 1,
         rotations: str = "classes",
+        warp: float = 0.0,
         val_characters: int = 164,
         meta_batch: int = 32,
         steps: int = 100,
@@ -54,7 +55,7 @@ class Omniglot(CharacterData):
         seed: int = 0,
         cache_dir: str | None = None,
     ) -> None:
-        super().__init__(ways, shots, queries, rotations, meta_batch, steps, val_episodes, test_episodes, seed)
+        super().__init__(ways, shots, queries, rotations, meta_batch, steps, val_episodes, test_episodes, seed, warp)
         self.path, self.download, self.cache_dir = Path(path).expanduser(), download, cache_dir
         self.val_characters = at_least(2, val_characters, "data.val_characters")
 
