@@ -72,6 +72,7 @@ def test_a_study_is_drawn_with_curves_that_end_at_different_steps():
         {
             "label": label,
             "test/return": 10.0 * seed + shift,
+            "test/sampled_return": 10.0 * seed - shift,
             "history": [{"val/return": float(k), "val/env_steps": 100.0 * k + seed} for k in range(1, 4)],
         }
         for label, shift in (("a", 0.0), ("b", 50.0))
@@ -81,3 +82,6 @@ def test_a_study_is_drawn_with_curves_that_end_at_different_steps():
     left, right = figure.axes
     assert [text.get_text() for text in left.get_legend().get_texts()] == ["a", "b"]
     assert [bar.get_width() for bar in right.patches] == [20.0, 70.0]  # the middle three of 0, 10, 20, 30, 40
+    assert [line.get_xdata()[0] for line in right.lines if line.get_marker() == "D"] == [20.0, -30.0]
+    bottom, top = left.get_ylim()
+    assert bottom < 1 < 3 < top  # validation goes from 1 to 3

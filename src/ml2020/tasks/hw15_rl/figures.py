@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -105,26 +106,36 @@ def interval(values: Sequence[float], draws: int = 2_000) -> tuple[float, float]
 
 
 def study(rows: list[dict[str, Any]], table: list[str]) -> Figure:
-    """The arms of a study: greedy validation return over training (line: interquartile mean, band: least to most over the seeds), and
-    the test's returns (dots: seeds; bar: interquartile mean with its bootstrap interval)."""
+    """The arms of a study: greedy validation return over training (line: interquartile mean, band: least to most over the seeds, cut
+    off below the lines), and the test's returns (dots: seeds; bar: interquartile mean with its bootstrap interval; diamond: that of
+    drawn actions)."""
     rows = [row for row in rows if row.get("test/return") is not None]
     labels = list(dict.fromkeys(row["label"] for row in rows))
     figure = Figure(figsize=(11, max(4.0, 0.42 * len(labels) + 1.6)), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))
+    lowest = math.inf
     for place, label in enumerate(labels):
         own = [row for row in rows if row["label"] == label]
         curves = [_curve(row["history"]) for row in own]
         steps = np.linspace(max(c[0][0] for c in curves), min(c[0][-1] for c in curves), 100)
         values = np.stack([np.interp(steps, *curve) for curve in curves])
-        (line,) = left.plot(steps, [iqm(column) for column in values.T], label=label)
+        middles = [iqm(column) for column in values.T]
+        lowest = min(lowest, *middles)
+        (line,) = left.plot(steps, middles, label=label)
         left.fill_between(steps, values.min(0), values.max(0), color=line.get_color(), alpha=0.12, lw=0)
         returns = [row["test/return"] for row in own]
         middle, (low, high) = iqm(returns), interval(returns)
         right.barh(place, middle, 0.7, color=line.get_color(), alpha=0.5, xerr=[[middle - low], [high - middle]], capsize=3)
         right.plot(returns, [place] * len(returns), ".", color="black", ms=4)
+        drawn = [row["test/sampled_return"] for row in own if row.get("test/sampled_return") is not None]
+        if drawn:
+            right.plot(iqm(drawn), place, "D", color="black", mfc="white", ms=5)
     seeds = max(sum(row["label"] == label for row in rows) for label in labels)
     left.set(xlabel="environment steps", ylabel="greedy return on validation seeds")
-    right.set(xlabel=f"greedy return of the test (dots: {seeds} seeds)")
+    if lowest < math.inf:
+        top = left.get_ylim()[1]
+        left.set_ylim(lowest - 0.05 * (top - lowest), top)
+    right.set(xlabel=f"greedy return of the test (dots: {seeds} seeds; diamond: actions drawn)")
     right.set_yticks(range(len(labels)), labels, fontsize=8)
     right.invert_yaxis()
     left.xaxis.set_major_formatter(EngFormatter())
