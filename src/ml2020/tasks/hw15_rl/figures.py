@@ -135,7 +135,7 @@ def study(rows: list[dict[str, Any]], table: list[str]) -> Figure:
     if lowest < math.inf:
         top = left.get_ylim()[1]
         left.set_ylim(lowest - 0.05 * (top - lowest), top)
-    right.set(xlabel=f"greedy return of the test (dots: {seeds} seeds; diamond: actions drawn)")
+    right.set(xlabel=f"return of the test\n(dots: greedy, {seeds} seeds; diamond: actions drawn)")
     right.set_yticks(range(len(labels)), labels, fontsize=8)
     right.invert_yaxis()
     left.xaxis.set_major_formatter(EngFormatter())
