@@ -32,7 +32,7 @@ NETS = {"net_arch": {"pi": [64, 64], "vf": [64, 64]}}
 SHARED = {"gamma": 0.999, "gae_lambda": 0.98, "ent_coef": 0.01, "learning_rate": 1e-3, "device": "cpu", "policy_kwargs": NETS}
 SAME = {
     "PPO": (PPO, 16, {"n_steps": 512, "batch_size": 1024, "n_epochs": 6, **SHARED}),
-    "A2C": (A2C, 16, {"n_steps": 32, "use_rms_prop": False, "normalize_advantage": True, **SHARED}),
+    "A2C": (A2C, 8, {"n_steps": 128, "use_rms_prop": False, "normalize_advantage": True, **SHARED, "learning_rate": 3e-3}),
 }
 ZOO = {
     "PPO": (
@@ -42,7 +42,7 @@ ZOO = {
     ),
     "A2C": (A2C, 8, {"n_steps": 5, "gamma": 0.995, "ent_coef": 1e-5, "learning_rate": 8.3e-4, "device": "cpu"}),
 }
-OURS = {"PPO": ("hw15_ppo", 16 * 512), "A2C": ("hw15_actor_critic", 16 * 32)}
+OURS = {"PPO": ("hw15_ppo", 16 * 512), "A2C": ("hw15_actor_critic", 8 * 128)}
 
 
 def trained(words: list[str], seen: Callable[[Agent, float, float], None]) -> None:
