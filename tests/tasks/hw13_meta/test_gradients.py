@@ -207,16 +207,23 @@ def test_adam_is_torchs():
             torch.testing.assert_close(path[-1][name][task], p, rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.parametrize("drawn", [waves, pictures])
+@pytest.mark.parametrize("drawn", [waves, pictures, lambda: pictures(shots=1, queries=3)], ids=["waves", "pictures", "one shot"])
 def test_reptile_goes_the_mean_way_to_the_adapted_weights(drawn: Callable):
     episodes = drawn()
-    made = learner(Reptile, episodes, smooth=False, inner_steps=3, inner_lr=0.05)
+    made = learner(Reptile, episodes, smooth=False, inner_steps=4, inner_lr=0.05)
     before = {name: p.detach().clone() for name, p in made.network.named_parameters()}
     ends = []
     for x, y, xq, yq in zip(*episodes, strict=True):  # plain gradient descent, task after task
         weights = {name: p.unsqueeze(0).clone().requires_grad_() for name, p in before.items()}
-        for _ in range(3):
-            loss = errors(made.network(weights, torch.cat([x, xq]).unsqueeze(0)), torch.cat([y, yq]).unsqueeze(0)).sum()
+        ways = made.ways or 1
+        shots, queries = len(x) // ways, len(xq) // ways
+        batches = [(x, y)]
+        for first in range(0, queries, shots):  # as many queries of each class as there are shots
+            own = [c * queries + i for c in range(ways) for i in range(first, min(first + shots, queries))]
+            batches.append((xq[own], yq[own]))
+        for step in range(4):
+            now, wanted = batches[step % len(batches)]
+            loss = errors(made.network(weights, now.unsqueeze(0)), wanted.unsqueeze(0)).sum()
             g = torch.autograd.grad(loss, list(weights.values()))
             weights = {n: (w - 0.05 * part).detach().requires_grad_() for (n, w), part in zip(weights.items(), g, strict=True)}
         ends.append({name: w[0].detach() for name, w in weights.items()})

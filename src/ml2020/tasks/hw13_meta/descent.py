@@ -54,9 +54,11 @@ class Descent(Learner):
         weights = self.network.start(len(episodes.support))
         return self.descend(self.network, weights, episodes.support, episodes.support_targets, steps, order)
 
-    def descend(self, network: Any, weights: Any, x: Tensor, y: Tensor, steps: int, order: int) -> list[dict[str, Tensor]]:
+    def descend(
+        self, network: Any, weights: Any, x: Tensor, y: Tensor, steps: int, order: int, more: Sequence[tuple[Tensor, Tensor]] = ()
+    ) -> list[dict[str, Tensor]]:
         """`steps` of the inner optimizer from `weights` on examples of each task."""
-        return adapt(network, weights, x, y, self.rates(list(weights)), steps, order, self.inner_optimizer, self.error)
+        return adapt(network, weights, x, y, self.rates(list(weights)), steps, order, self.inner_optimizer, self.error, more)
 
     def answers(self, episodes: Episodes, steps: Sequence[int]) -> Answers:
         path = self.path(episodes, max(steps), order=0)

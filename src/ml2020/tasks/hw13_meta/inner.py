@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -24,16 +24,19 @@ def adapt(
     order: int = 2,
     optimizer: str = "sgd",
     error: Callable[[Tensor, Tensor], Tensor] | None = None,
+    more: Sequence[tuple[Tensor, Tensor]] = (),
 ) -> list[dict[str, Tensor]]:
     """The weights {name: (tasks, *shape)} before and after each step on examples x, y (tasks, n, ...); steps + 1 of them.
 
     A step takes away the gradient of each task's own error, as the optimizer turns it, times `rates` {name: (k, ...)}: a row for each
     step, the last one for all that come later. With `order` 2 a later gradient reaches the first weights also through the gradients of
-    these steps (MAML); with 1 these are constants (first-order MAML), and with 0 the weights after a step are constants too.
+    these steps (MAML); with 1 these are constants (first-order MAML), and with 0 the weights after a step are constants too. `more`:
+    other examples of the same tasks, with which x, y take turns step by step.
     """
-    path, memory = [dict(weights)], {name: {} for name in weights}
+    path, memory, turns = [dict(weights)], {name: {} for name in weights}, [(x, y), *more]
     for step in range(steps):
         now = path[-1] if order else {name: w.detach().requires_grad_() for name, w in path[-1].items()}
+        x, y = turns[step % len(turns)]
         loss = (error or errors)(network(now, x), y).sum()  # a task's gradient knows nothing of the other tasks
         gradients = torch.autograd.grad(loss, list(now.values()), create_graph=order == 2)
         path.append(
