@@ -22,7 +22,7 @@ class Reptile(Descent):
     hands on w_k - w, and walks away.
     """
 
-    suits: ClassVar = {"test_steps": (10, 10), "steps": (10, 5), "lr": (0.01, 0.1)}
+    suits: ClassVar = {"test_steps": (10, 10), "steps": (10, 6), "lr": (0.01, 0.05)}
     known_slips: ClassVar = (*Descent.known_slips, "sign")
 
     def learn(self, episodes: Episodes) -> tuple[Tensor, Tensor]:
