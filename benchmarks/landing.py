@@ -92,7 +92,8 @@ def main() -> None:
         rows.append((f"seed {seed}", *told, b[0] / a[0] if a[2] and b[2] else ""))
         print(rows[-1], flush=True)
     text = table(
-        ("until the mean return is 200", "ours", "stable-baselines3", "ratio"), [*rows, ("median", "", "", statistics.median(ratios))]
+        ("until the mean return is 200", "ours", "stable-baselines3", "ratio"),
+        [*rows, ("median", "", "", statistics.median(ratios) if ratios else "")],
     )
     print(text)
     if options.record:
