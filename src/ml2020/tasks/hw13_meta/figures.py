@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 from ml2020.tasks.hw13_meta.episodes import Episodes
@@ -133,8 +134,9 @@ def study(rows: Sequence[Mapping[str, Any]], table: Sequence[str]) -> Figure:
     figure = Figure(figsize=(9.5, max(3.4, sum(heights))), layout="constrained")
     grid = figure.subplots(len(done), 2, squeeze=False, width_ratios=(3, 2), height_ratios=heights)
     for (measure, own), (left, right) in zip(done.items(), grid, strict=True):
+        colors = colormaps["tab20" if len(labels[measure]) > 10 else "tab10"].colors
         for place, label in enumerate(labels[measure]):
-            _arm(left, right, place, label, [row for row in own if row["label"] == label], measure)
+            _arm(left, right, place, colors[place % 20], [row for row in own if row["label"] == label], measure)
         left.set_yticks(range(len(labels[measure])), labels[measure], fontsize=8)
         left.set(xlabel=f"{_LABELS[measure]}, on new tasks (dots: seeds)", **({"xscale": "log"} if measure == "mse" else {}))
         left.invert_yaxis()
@@ -142,16 +144,16 @@ def study(rows: Sequence[Mapping[str, Any]], table: Sequence[str]) -> Figure:
     return figure
 
 
-def _arm(left: Any, right: Any, place: int, label: str, own: Sequence[Mapping[str, Any]], measure: str) -> None:
+def _arm(left: Any, right: Any, place: int, color: Any, own: Sequence[Mapping[str, Any]], measure: str) -> None:
     """One arm of a study: a bar, and a line over steps where it has more than one."""
     values = _shown_as([row[f"test/{measure}"] for row in own], measure)
-    left.barh(place, np.mean(values), 0.7, alpha=0.5, color=f"C{place}")
+    left.barh(place, np.mean(values), 0.7, alpha=0.5, color=color)
     left.plot(values, [place] * len(values), ".", color="black", ms=4)
     found = sorted(int(key.rpartition("_")[2]) for key in own[0] if key.startswith(f"test/{measure}_"))
     found = [step for step in found if all(row.get(f"test/{measure}_{step}") is not None for row in own)]
     if len(found) > 1:
         means = [np.mean([row[f"test/{measure}_{step}"] for row in own]) for step in found]
-        _against_steps(right, found, means, None, measure, color=f"C{place}")
+        _against_steps(right, found, means, None, measure, color=color)
 
 
 def _against_steps(axes: Any, places: Sequence[int], means: Sequence[float], halves: Any, measure: str, **style: Any) -> None:
