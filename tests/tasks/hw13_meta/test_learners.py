@@ -116,9 +116,8 @@ def test_references_leave_the_last_tasks_weights(kind: type):
     assert last is None
     learner.loss(episodes).backward()
     if kind is Reptile:
-        x = torch.cat([episodes.support, episodes.query], 1)
-        y = torch.cat([episodes.support_targets, episodes.query_targets], 1)
-        expected = learner.descend(learner.network, learner.network.start(4), x, y, learner.inner_steps, 0)[-1]
+        (x, y), *more = learner.turns(episodes)
+        expected = learner.descend(learner.network, learner.network.start(4), x, y, learner.inner_steps, 0, more)[-1]
     else:
         expected = learner.path(episodes, learner.inner_steps, 0)[-1]
     learner.on_before_optimizer_step(None)
