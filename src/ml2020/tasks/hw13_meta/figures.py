@@ -94,7 +94,7 @@ def steps(found: Mapping[int, tuple[float, float]], measure: str) -> Figure:
     """Mean score of the test's episodes against steps of adaptation, {step: (mean, half of the 95 % interval)}."""
     figure = Figure(figsize=(5.6, 3.6), layout="constrained")
     axes = figure.subplots()
-    _against_steps(axes, list(found), *zip(*found.values(), strict=True), measure)
+    _against_steps(axes, list(found), list(found), *zip(*found.values(), strict=True), measure)
     return figure
 
 
@@ -135,8 +135,9 @@ def study(rows: Sequence[Mapping[str, Any]], table: Sequence[str]) -> Figure:
     grid = figure.subplots(len(done), 2, squeeze=False, width_ratios=(3, 2), height_ratios=heights)
     for (measure, own), (left, right) in zip(done.items(), grid, strict=True):
         colors = colormaps["tab20" if len(labels[measure]) > 10 else "tab10"].colors
+        ticks = sorted({step for row in own for step in _steps(row, measure)})
         for place, label in enumerate(labels[measure]):
-            _arm(left, right, place, colors[place % 20], [row for row in own if row["label"] == label], measure)
+            _arm(left, right, ticks, place, colors[place % 20], [row for row in own if row["label"] == label], measure)
         left.set_yticks(range(len(labels[measure])), labels[measure], fontsize=8)
         left.set(xlabel=f"{_LABELS[measure]}, on new tasks (dots: seeds)", **({"xscale": "log"} if measure == "mse" else {}))
         left.invert_yaxis()
@@ -144,23 +145,31 @@ def study(rows: Sequence[Mapping[str, Any]], table: Sequence[str]) -> Figure:
     return figure
 
 
-def _arm(left: Any, right: Any, place: int, color: Any, own: Sequence[Mapping[str, Any]], measure: str) -> None:
+def _steps(row: Mapping[str, Any], measure: str) -> set[int]:
+    """The numbers of steps of adaptation after which a job's test looked."""
+    start = f"test/{measure}_"
+    return {int(key.removeprefix(start)) for key, value in row.items() if key.startswith(start) and value is not None}
+
+
+def _arm(left: Any, right: Any, ticks: Sequence[int], place: int, color: Any, own: Sequence[Mapping[str, Any]], measure: str) -> None:
     """One arm of a study: a bar, and a line over steps where it has more than one."""
     values = _shown_as([row[f"test/{measure}"] for row in own], measure)
     left.barh(place, np.mean(values), 0.7, alpha=0.5, color=color)
     left.plot(values, [place] * len(values), ".", color="black", ms=4)
-    found = sorted(int(key.rpartition("_")[2]) for key in own[0] if key.startswith(f"test/{measure}_"))
-    found = [step for step in found if all(row.get(f"test/{measure}_{step}") is not None for row in own)]
+    found = sorted(set.intersection(*(_steps(row, measure) for row in own)))
     if len(found) > 1:
         means = [np.mean([row[f"test/{measure}_{step}"] for row in own]) for step in found]
-        _against_steps(right, found, means, None, measure, color=color)
+        _against_steps(right, ticks, found, means, None, measure, color=color)
 
 
-def _against_steps(axes: Any, places: Sequence[int], means: Sequence[float], halves: Any, measure: str, **style: Any) -> None:
-    """One line over steps of adaptation, which stand at equal distances."""
+def _against_steps(
+    axes: Any, ticks: Sequence[int], places: Sequence[int], means: Sequence[float], halves: Any, measure: str, **style: Any
+) -> None:
+    """One line over steps of adaptation, of which those in `ticks` stand at equal distances."""
     half = None if halves is None else _shown_as(halves, measure)
-    axes.errorbar(range(len(places)), _shown_as(means, measure), half, marker="o", ms=4, capsize=3, **({"color": _BLUE} | style))
-    axes.set_xticks(range(len(places)), places)
+    at = [ticks.index(place) for place in places]
+    axes.errorbar(at, _shown_as(means, measure), half, marker="o", ms=4, capsize=3, **({"color": _BLUE} | style))
+    axes.set_xticks(range(len(ticks)), ticks)
     axes.set(xlabel="steps of adaptation", ylabel=f"{_LABELS[measure]}, on new tasks")
     _scaled(axes, measure)
 
