@@ -168,7 +168,7 @@ class CharacterData(Meta):
         }
         self.describe(self.shots, self.queries, self.sources["train"].classes)
         self.fingerprint = fingerprint({"pictures": self.fingerprint, "spec": self.spec, "seed": self.seed, "episodes": self.episodes})
-        if self.warp:
+        if self.warp:  # so that data without it are what they were
             self.fingerprint = fingerprint({"pictures": self.fingerprint, "warp": self.warp})
 
     def everything(self) -> TensorLoader:

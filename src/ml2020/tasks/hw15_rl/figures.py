@@ -127,14 +127,11 @@ def study(rows: list[dict[str, Any]], table: list[str]) -> Figure:
         middle, (low, high) = iqm(returns), interval(returns)
         right.barh(place, middle, 0.7, color=line.get_color(), alpha=0.5, xerr=[[middle - low], [high - middle]], capsize=3)
         right.plot(returns, [place] * len(returns), ".", color="black", ms=4)
-        drawn = [row["test/sampled_return"] for row in own if row.get("test/sampled_return") is not None]
-        if drawn:
-            right.plot(iqm(drawn), place, "D", color="black", mfc="white", ms=5)
+        right.plot(iqm([row["test/sampled_return"] for row in own]), place, "D", color="black", mfc="white", ms=5)
     seeds = max(sum(row["label"] == label for row in rows) for label in labels)
     left.set(xlabel="environment steps", ylabel="greedy return on validation seeds")
-    if lowest < math.inf:
-        top = left.get_ylim()[1]
-        left.set_ylim(lowest - 0.05 * (top - lowest), top)
+    top = left.get_ylim()[1]
+    left.set_ylim(lowest - 0.05 * (top - lowest), top)
     right.set(xlabel=f"return of the test\n(dots: greedy, {seeds} seeds; diamond: actions drawn)")
     right.set_yticks(range(len(labels)), labels, fontsize=8)
     right.invert_yaxis()
